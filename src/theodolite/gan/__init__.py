@@ -1,0 +1,1 @@
+"""Generative adversarial networks: planned, trained and audited for what they miss."""

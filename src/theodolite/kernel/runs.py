@@ -1,0 +1,212 @@
+"""The run folder: everything after training works from it, in a fresh process.
+
+``config.toml  plan.json  environment.json  metrics.jsonl  last.ckpt  model.safetensors  audit.json  exhibits/  report.html  LOCK``
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from theodolite.kernel.errors import DataError, ResourceError, UsageError
+from theodolite.kernel.records import Audit, Plan, Record
+from theodolite.kernel.settings import Settings, TrainSettings, read_toml
+
+S = TypeVar("S", bound=Settings)
+R = TypeVar("R", bound=Record)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that at any moment either the old or the new content is there, whole.
+
+    Raises
+    ------
+    ResourceError
+        If the disk is full or the folder cannot be written.
+    """
+    draft = path.with_name(path.name + ".part")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ResourceError(_why_not_written(path, len(content), error)) from None
+
+
+def _why_not_written(path: Path, size: int, error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"disk full while writing {path} ({size / 1e6:.1f} MB); the previous file is intact: free space, then --resume"
+    return f"cannot write {path}: {error.strerror or error}"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder of one run. Build it with `create` or `open`."""
+
+    path: Path
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        family: str,
+        config: Settings,
+        training: TrainSettings | None,
+        plan: Plan,
+        *,
+        force: bool = False,
+    ) -> "RunFolder":
+        """Start a run: write its settings and its plan before anything is trained.
+
+        Raises
+        ------
+        UsageError
+            If the folder exists and is not empty, unless `force` and it is a run folder (which is then replaced).
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if not force:
+                raise UsageError(
+                    f"{path} exists; choose another --out, continue it with --resume, or replace it with --force"
+                )
+            if not (path / "config.toml").is_file():
+                raise UsageError(f"{path} is not a run folder, so --force will not delete it; choose another --out")
+            shutil.rmtree(path)
+        try:
+            (path / "exhibits").mkdir(parents=True)
+        except OSError as error:
+            raise ResourceError(f"cannot make the run folder {path}: {error.strerror or error}") from None
+        run = cls(path)
+        fields = {**config.model_dump(mode="json"), **(training.model_dump(mode="json") if training else {})}
+        stored = {"family": family, **{name: value for name, value in fields.items() if value is not None}}
+        write_atomically(run.path / "config.toml", tomli_w.dumps(stored).encode())
+        run.write_record("plan.json", plan)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open an existing run folder, or say in one line why it is none."""
+        if not path.is_dir():
+            raise DataError(f"no run folder at {path}; train one with --out {path}")
+        if not (path / "config.toml").is_file():
+            raise DataError(f"{path} is not a run folder: it has no config.toml")
+        return cls(path)
+
+    @property
+    def family(self) -> str:
+        """Name of the family that was run."""
+        return str(read_toml(self.path / "config.toml").get("family", ""))
+
+    @property
+    def exhibits(self) -> Path:
+        """Folder of the arrays that exhibits name."""
+        return self.path / "exhibits"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Network, optimisers and step: what a resumed run starts from."""
+        return self.path / "last.ckpt"
+
+    @property
+    def weights(self) -> Path:
+        """The trained weights alone, as safetensors."""
+        return self.path / "model.safetensors"
+
+    def settings(self, kind: type[S]) -> S:
+        """Read back the stored settings of one class; other classes' fields are passed over."""
+        stored = read_toml(self.path / "config.toml")
+        return kind.build(**{name: value for name, value in stored.items() if name in kind.model_fields})
+
+    def write_record(self, name: str, record: Record) -> None:
+        """Write a record as JSON."""
+        write_atomically(self.path / name, record.model_dump_json(indent=1).encode())
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write a plain document as JSON."""
+        write_atomically(self.path / name, json.dumps(content, indent=1).encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a document; an absent one is empty."""
+        path = self.path / name
+        if not path.is_file():
+            return {}
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise DataError(f"{path} is damaged: {error}") from None
+        if not isinstance(content, dict):
+            raise DataError(f"{path} is damaged: it does not hold a JSON object")
+        return content
+
+    @property
+    def plan(self) -> Plan:
+        """The plan as it was sealed."""
+        return self._read_record("plan.json", Plan, "the run was not started by theodolite")
+
+    @property
+    def audit(self) -> Audit:
+        """The audit, once there is one."""
+        return self._read_record("audit.json", Audit, f"run: theodolite {self.family} audit {self.path}")
+
+    def _read_record(self, name: str, kind: type[R], remedy: str) -> R:
+        path = self.path / name
+        try:
+            return kind.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise DataError(f"{path} is missing; {remedy}") from None
+        except (ValidationError, OSError) as error:
+            raise DataError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+
+    def save_array(self, name: str, array: NDArray[Any]) -> str:
+        """Store an array for an exhibit and return the name to give it (``missed`` becomes ``missed.npy``)."""
+        buffer = BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        write_atomically(self.exhibits / f"{name}.npy", buffer.getvalue())
+        return f"{name}.npy"
+
+    def append_metrics(self, row: dict[str, float]) -> None:
+        """Add a line to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def metrics(self) -> list[dict[str, float]]:
+        """All lines of metrics.jsonl; a last line cut short by a crash is passed over."""
+        path = self.path / "metrics.jsonl"
+        rows: list[dict[str, float]] = []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+        return rows
+
+    def keep_metrics_before(self, step: int) -> None:
+        """Drop the lines a resumed run will write again: those of `step` and later."""
+        kept = [json.dumps(row) for row in self.metrics() if row["step"] < step]
+        write_atomically(self.path / "metrics.jsonl", "".join(line + "\n" for line in kept).encode())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for one writer; a second one is told so."""
+        with (self.path / "LOCK").open("w", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ResourceError(
+                    f"another process is writing to {self.path}; wait for it or choose another --out"
+                ) from None
+            yield

@@ -1,0 +1,1 @@
+"""The linear variational auto-encoder, solved exactly and trained."""

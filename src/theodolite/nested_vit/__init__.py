@@ -1,0 +1,1 @@
+"""A vision transformer for high-resolution images: windows, region tokens, global blocks."""

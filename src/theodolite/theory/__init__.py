@@ -1,0 +1,1 @@
+"""Every formula: numbers and NumPy in, numbers out. No torch."""

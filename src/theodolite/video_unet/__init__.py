@@ -1,0 +1,1 @@
+"""A U-Net auto-encoder for videos of any size, every map planned."""
