@@ -1,6 +1,7 @@
 """What a report shows beyond numbers. Families describe exhibits here; only `report` draws them.
 
-Arrays are named, not embedded: ``array="missed.npy"`` is a file in the run's ``exhibits/`` folder (see `RunFolder.save_array`).
+Arrays are named, not embedded: ``array="missed.npy"`` is a file in the run's ``exhibits/`` folder, written by
+`RunFolder.save_array`.
 """
 
 from typing import Annotated, Literal
@@ -59,7 +60,8 @@ class Layer(_Part):
 class Chart(_Part):
     """A chart of layers on common axes.
 
-    `roles` ties series names to fixed colours: ``"real"``, ``"generated"``, ``"theory"``, ``"accent"`` mean the same everywhere in a report.
+    `roles` ties names of series to fixed colours: ``"real"``, ``"generated"``, ``"theory"`` and ``"accent"`` mean the
+    same everywhere in a report.
     """
 
     kind: Literal["chart"] = "chart"

@@ -1,6 +1,7 @@
 """The run folder: everything after training works from it, in a fresh process.
 
-``config.toml  plan.json  environment.json  metrics.jsonl  last.ckpt  model.safetensors  audit.json  exhibits/  report.html  LOCK``
+It holds ``config.toml``, ``plan.json``, ``environment.json``, ``metrics.jsonl``, ``last.ckpt``, ``model.safetensors``,
+``audit.json``, ``exhibits/``, ``report.html`` and ``LOCK``.
 """
 
 import errno
@@ -50,7 +51,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def _why_not_written(path: Path, size: int, error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return f"disk full while writing {path} ({size / 1e6:.1f} MB); the previous file is intact: free space, then --resume"
+        return (
+            f"disk full while writing {path} ({size / 1e6:.1f} MB); the old file is intact: free space, then --resume"
+        )
     return f"cannot write {path}: {error.strerror or error}"
 
 

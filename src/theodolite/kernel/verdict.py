@@ -9,14 +9,14 @@ from theodolite.kernel.records import Finding, Measurement, Prediction, Verdict
 def judge(prediction: Prediction, measurement: Measurement) -> Verdict:
     """Compare one measurement with its prediction.
 
-    With tolerance t and uncertainty u, the prediction v allows ``[v − t, v + t]`` (exact, estimate), ``[v − t, ∞)`` (lower bound) or
-    ``(−∞, v + t]`` (upper bound); the measurement m says ``[m − u, m + u]``.
+    With tolerance t and uncertainty u, the prediction v allows ``[v − t, v + t]`` (exact, estimate), ``[v − t, ∞)``
+    (lower bound) or ``(−∞, v + t]`` (upper bound); the measurement m says ``[m − u, m + u]``.
 
     Returns
     -------
     {"holds", "fails", "undecided"}
-        "fails" where the two intervals do not meet; "holds" where the measured one lies inside the allowed one, or meets it and is
-        no coarser than the tolerance; "undecided" where it meets it but is too coarse to say.
+        "fails" where the two intervals do not meet; "holds" where the measured one lies inside the allowed one, or
+        meets it and is no coarser than the tolerance; "undecided" where it meets it but is too coarse to say.
     """
     # a value that is not finite agrees only with itself (an infinite bound, say)
     if not (math.isfinite(measurement.value) and math.isfinite(measurement.uncertainty)):
@@ -36,8 +36,8 @@ def compare(predictions: Iterable[Prediction], measurements: Iterable[Measuremen
     Raises
     ------
     ValueError
-        If a prediction was not measured, a measurement was not predicted, a name occurs twice or the units differ: each is a bug
-        of the family, not of the user.
+        If a prediction was not measured, a measurement was not predicted, a name occurs twice or the units differ:
+        each is a bug of the family, not of the user.
     """
     predicted, given = list(predictions), list(measurements)
     names = [prediction.name for prediction in predicted]
@@ -50,10 +50,8 @@ def compare(predictions: Iterable[Prediction], measurements: Iterable[Measuremen
             f"measured but not predicted: {sorted(set(measured) - set(names))}"
         )
     for prediction in predicted:
-        if prediction.unit != measured[prediction.name].unit:
-            raise ValueError(
-                f"{prediction.name} is predicted in {prediction.unit!r} but measured in {measured[prediction.name].unit!r}"
-            )
+        if prediction.unit != (unit := measured[prediction.name].unit):
+            raise ValueError(f"{prediction.name} is predicted in {prediction.unit!r} but measured in {unit!r}")
     return tuple(
         Finding(
             prediction=prediction,

@@ -1,0 +1,54 @@
+"""Where and in which precision a run is computed, chosen unless it is asked for."""
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+
+from theodolite.kernel.errors import ResourceError
+from theodolite.kernel.settings import TrainSettings
+
+
+def best_device() -> torch.device:
+    """Return a GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_device(training: TrainSettings) -> torch.device:
+    """Return the device asked for, or the best there is.
+
+    Raises
+    ------
+    ResourceError
+        If a device was asked for that is not here.
+    """
+    if training.device == "auto":
+        return best_device()
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present[training.device]:
+        raise ResourceError(f"device={training.device} was asked for, but this machine has none; use --device auto")
+    return torch.device(training.device)
+
+
+def choose_precision(training: TrainSettings) -> str:
+    """Return the precision asked for; left to itself, bf16-mixed on GPUs that compute in it, else float32.
+
+    On the CPU never bf16: torch 2.13 returns wrong conv3d weight gradients there (kernel 3, depth 2), without a word.
+    """
+    if training.precision != "auto":
+        return training.precision
+    on_gpu = choose_device(training).type == "cuda"
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def make_fabric(training: TrainSettings) -> Fabric:
+    """Build the Fabric for these settings; under torchrun, one process of a data-parallel group."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return Fabric(
+        accelerator=choose_device(training).type,
+        devices=processes_here,
+        num_nodes=max(1, processes // processes_here),
+        strategy="ddp" if processes > 1 else "auto",
+        precision=choose_precision(training),  # type: ignore[arg-type]  # a str here, checked by TrainSettings; a Literal there
+    )
