@@ -3,7 +3,7 @@
 =========  ==========================================================
 identity   two routes to one number in float64: 1e-10 relative
 single     the same in float32: 1e-4 relative
-sampling   four standard errors of a mean, from the sample (seed fixed)
+sampling   four standard errors of a mean, from the sample (seed fixed), or a test's p-value as small
 trend      a slope within a stated band
 =========  ==========================================================
 """
@@ -11,6 +11,8 @@ trend      a slope within a stated band
 import numpy as np
 from numpy.typing import ArrayLike
 
+# what is as unlikely as four standard errors, two-sided
+FOUR_STANDARD_ERRORS = 6.3e-5
 IDENTITY = 1e-10
 SINGLE = 1e-4
 

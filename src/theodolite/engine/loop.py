@@ -54,7 +54,7 @@ class Step:
             If the loss is not finite: no optimiser has moved since the last finite one.
         """
         if not torch.isfinite(loss):
-            raise DivergedError(f"the loss is {float(loss)} at step {self.number}")
+            raise DivergedError(f"the loss is {loss.item()} at step {self.number}")
         self._fabric.backward(loss)
 
     def normal(self, stream: str, *shape: int) -> Tensor:

@@ -94,11 +94,15 @@ class RunFolder:
         except OSError as error:
             raise ResourceError(f"cannot make the run folder {path}: {error.strerror or error}") from None
         run = cls(path)
-        fields = {**config.model_dump(mode="json"), **(training.model_dump(mode="json") if training else {})}
-        stored = {"family": family, **{name: value for name, value in fields.items() if value is not None}}
-        write_atomically(run.path / "config.toml", tomli_w.dumps(stored).encode())
+        run.store_settings(family, config, training)
         run.write_record("plan.json", plan)
         return run
+
+    def store_settings(self, family: str, config: Settings, training: TrainSettings | None) -> None:
+        """Write config.toml: the family, its settings and those of training, flat; unset ones are left out."""
+        fields = {**config.model_dump(mode="json"), **(training.model_dump(mode="json") if training else {})}
+        stored = {"family": family, **{name: value for name, value in fields.items() if value is not None}}
+        write_atomically(self.path / "config.toml", tomli_w.dumps(stored).encode())
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":

@@ -1,0 +1,245 @@
+"""The command line: ``theodolite FAMILY VERB``. Parses, calls, prints; nothing else."""
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+from pydantic import ValidationError
+
+from theodolite import families
+from theodolite.families import FAMILIES, Family
+from theodolite.kernel.errors import AUDIT_FAILED, DataError, ResourceError, TheodoliteError, UsageError
+from theodolite.kernel.records import Audit, Plan
+from theodolite.kernel.runs import RunFolder
+from theodolite.kernel.settings import Settings, explain, read_toml
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON document on stdout")]
+Force = Annotated[bool, Parameter(name="--force", negative="", help="replace an existing run folder")]
+ConfigFile = Annotated[Path | None, Parameter(name="--config", help="TOML file of settings; the line overrides it")]
+Run = Annotated[Path, Parameter(help="run folder")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code: see `theodolite.kernel.errors`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    sys.exit(_run([word for word in words if word != "--debug"], debug))
+
+
+def _run(words: list[str], debug: bool) -> int:
+    try:
+        code = _build(words)(words, exit_on_error=False, print_error=False)
+        return code if isinstance(code, int) else 0
+    except CycloptsError as error:
+        cause = error.__cause__
+        complaint = explain(cause, Settings) if isinstance(cause, ValidationError) else " ".join(str(error).split())
+        return _complain(UsageError(f"{complaint} ({' '.join(['theodolite', *_command_words(words), '--help'])})"))
+    except TheodoliteError as error:
+        if debug:
+            traceback.print_exc()
+        return _complain(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+    except MemoryError:
+        return _complain(ResourceError("out of memory; use a smaller batch or smaller data"))
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return _complain(TheodoliteError(f"a defect of theodolite, {problem} (--debug shows where)"))
+
+
+def _complain(error: TheodoliteError) -> int:
+    print(f"theodolite: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _command_words(words: list[str]) -> list[str]:
+    """The family and verb that were meant, as far as they exist."""
+    if not words or words[0] not in FAMILIES:
+        return words[:1] if words and words[0] in ("demo", "doctor", "version") else []
+    return words[:2] if len(words) > 1 and words[1] in _verbs(FAMILIES[words[0]]) else words[:1]
+
+
+def _build(words: list[str]) -> App:
+    app = App(name="theodolite", help="Theory beside practice for deep models.", version_flags=["--version"])
+    app.version = families.version
+    for family in FAMILIES.values():
+        sub = App(name=family.name, help=family.summary)
+        app.command(sub)
+        if family.name in words[:1]:  # the settings of a family are imported for that family alone
+            for name, command in _verbs(family).items():
+                sub.command(command, name=name)
+    app.command(_demo, name="demo")
+    app.command(_doctor, name="doctor")
+    app.command(_version, name="version")
+    return app
+
+
+def _verbs(family: Family) -> dict[str, Callable[..., Any]]:
+    """The commands of a family: the four that all have, and its own."""
+    if family.training is None:
+        own: dict[str, Callable[..., Any]] = {"audit": _audit_samples(family)}
+    else:
+        own = {"train": _train(family), "audit": _audit(family)}
+    return {"plan": _plan(family), **own, "report": _report(family), **_OWN_VERBS.get(family.name, {})}
+
+
+def _fields(file: Path | None, *given: Settings | None) -> dict[str, Any]:
+    """Merge a file of settings with what was given on the line, which wins."""
+    stored = read_toml(file) if file else {}
+    stored.pop("family", None)
+    for settings in given:
+        stored |= settings.model_dump(exclude_unset=True) if settings else {}
+    return stored
+
+
+def _flags(settings: type[Settings] | None) -> Any:
+    """Annotation that spreads a settings class into one flag a field."""
+    return Annotated[settings | None, Parameter(name="*")] if settings else Annotated[None, Parameter(parse=False)]
+
+
+def _plan(family: Family) -> Callable[..., None]:
+    def plan(*, settings: Any = None, config: ConfigFile = None, json: Json = False) -> None:
+        """Say what theory predicts, before anything is trained."""
+        _show(families.plan(family.name, **_fields(config, settings)), json)
+
+    plan.__annotations__["settings"] = _flags(family.config)
+    return plan
+
+
+def _train(family: Family) -> Callable[..., None]:
+    def train(
+        *,
+        settings: Any = None,
+        training: Any = None,
+        out: Annotated[Path | None, Parameter(help="run folder [default: runs/FAMILY]")] = None,
+        resume: Annotated[bool, Parameter(negative="", help="continue the run in --out; --steps extends it")] = False,
+        force: Force = False,
+        config: ConfigFile = None,
+        json: Json = False,
+    ) -> None:
+        """Plan, then train into a run folder."""
+        path = out or Path("runs") / family.name
+        fields = _fields(config, settings, training)
+        if resume:
+            _open(path, family)
+            if others := sorted(set(fields) - {"steps"}):
+                raise UsageError(f"--resume reads the stored settings: leave out {', '.join(others)}; --steps may grow")
+            run = families.resume(path, **fields)
+        else:
+            run = families.train(family.name, path, force=force, **fields)
+        _say(json, {"run": str(run.path), **run.metrics()[-1]}, f"trained: {run.path}", f"audit {run.path}", family)
+
+    train.__annotations__["settings"] = _flags(family.config)
+    train.__annotations__["training"] = _flags(family.training)
+    return train
+
+
+def _audit(family: Family) -> Callable[..., int]:
+    def audit(run: Run, *, json: Json = False) -> int:
+        """Measure a trained run against its plan; exit code 1 if a prediction failed."""
+        found = families.audit(_open(run, family))
+        _show(found, json)
+        return AUDIT_FAILED if found.failed else 0
+
+    return audit
+
+
+def _audit_samples(family: Family) -> Callable[..., int]:
+    def audit(
+        *,
+        settings: Any = None,
+        out: Annotated[Path, Parameter(help="run folder")] = Path("runs/coverage"),
+        force: Force = False,
+        config: ConfigFile = None,
+        json: Json = False,
+    ) -> int:
+        """Measure what of the real data a generator does not make; exit code 1 if a prediction failed."""
+        found = families.audit(families.train(family.name, out, force=force, **_fields(config, settings)))
+        _show(found, json)
+        return AUDIT_FAILED if found.failed else 0
+
+    audit.__annotations__["settings"] = _flags(family.config)
+    return audit
+
+
+def _report(family: Family) -> Callable[..., None]:
+    def report(
+        run: Run,
+        *,
+        out: Annotated[Path | None, Parameter(help="where to write [default: RUN/report.html]")] = None,
+        json: Json = False,
+    ) -> None:
+        """Write the run's report, one HTML file."""
+        path = families.write_report(_open(run, family), out)
+        _say(json, {"report": str(path)}, f"report: {path}")
+
+    return report
+
+
+def _open(path: Path, family: Family) -> RunFolder:
+    run = RunFolder.open(path)
+    if run.family != family.name:
+        raise DataError(f"{path} is a run of {run.family or 'no known family'}, not of {family.name}")
+    return run
+
+
+def _demo(*, out: Path = Path("runs/demo"), force: Force = False, json: Json = False) -> int:
+    """Plan, train and audit all four families on embedded data, ending in one report."""
+    from theodolite.demo import demo  # loads torch
+
+    path, failed = demo(out, force=force)
+    _say(json, {"report": str(path), "failed": failed}, f"report: {path}")
+    return AUDIT_FAILED if failed else 0
+
+
+def _doctor(*, json: Json = False) -> None:
+    """Show versions, device, memory and measured rates by precision."""
+    from theodolite.engine.doctor import examine  # loads torch
+
+    found = examine()
+    if json:
+        _print_json(found)
+    else:
+        from theodolite.report.terminal import print_examination  # loads rich
+
+        print_examination(found)
+
+
+def _version(*, json: Json = False) -> None:
+    """Print the version."""
+    _say(json, {"version": families.version()}, families.version())
+
+
+def _say(
+    as_json: bool, content: dict[str, Any], sentence: str, next_words: str = "", family: Family | None = None
+) -> None:
+    if as_json:
+        _print_json(content)
+        return
+    print(sentence)
+    if family:
+        print(f"next: theodolite {family.name} {next_words}")
+
+
+def _show(record: Plan | Audit, as_json: bool) -> None:
+    if as_json:
+        print(record.model_dump_json(indent=1))
+        return
+    from theodolite.report.terminal import print_record  # loads rich
+
+    print_record(record)
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    print(json.dumps(content, indent=1))
+
+
+_OWN_VERBS: dict[str, dict[str, Callable[..., Any]]] = {}

@@ -1,0 +1,38 @@
+"""The smallest task: a linear function learned from noise. Shared by the tests of the engine."""
+
+import torch
+from torch import nn
+
+from theodolite.engine.loop import Task
+from theodolite.kernel.records import Plan
+from theodolite.kernel.runs import RunFolder
+from theodolite.kernel.settings import TrainSettings
+
+
+class Line(Task):
+    sample_count = 100
+
+    def __init__(self):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            network = nn.Linear(3, 1)
+        self.networks = {"line": network}
+        self.optimizers = {"line": torch.optim.Adam(network.parameters(), lr=0.05)}
+
+    def loss(self, at):
+        x = at.normal("x", 3)
+        target = x @ torch.tensor([[1.0], [2.0], [3.0]])
+        return (self.networks["line"](x) - target).square().mean()
+
+    def step(self, at):
+        loss = self.loss(at)
+        self.optimizers["line"].zero_grad()
+        at.backward(loss)
+        self.optimizers["line"].step()
+        return {"loss": loss}
+
+
+def make_run(path, **fields):
+    training = TrainSettings(device="cpu", **fields)
+    plan = Plan(family="gan", config={})
+    return RunFolder.create(path, "gan", training, None, plan), training

@@ -1,0 +1,137 @@
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+from pydantic import Field
+
+from theodolite.kernel.environment import describe
+from theodolite.kernel.errors import DataError, InterruptedRun, ResourceError, TheodoliteError, UsageError
+from theodolite.kernel.records import Audit, Plan
+from theodolite.kernel.runs import RunFolder, write_atomically
+from theodolite.kernel.settings import Settings, TrainSettings
+
+
+class Config(Settings):
+    data: str = Field("digits", description="data")
+    noise: float | None = Field(None, description="noise")
+    kernel: tuple[int, int, int] = Field((3, 3, 3), description="kernel")
+
+
+PLAN = Plan(family="gan", config={"data": "line"})
+
+
+def make(path, force=False, config=None):
+    return RunFolder.create(path, "gan", config or Config(), TrainSettings(steps=7), PLAN, force=force)
+
+
+def test_settings_come_back_as_they_were_stored(tmp_path):
+    config = Config(data='a "quoted" \\ naïve path', kernel=(1, 2, 3))
+    run = make(tmp_path / "run", config=config)
+    assert run.settings(Config) == config
+    assert run.settings(TrainSettings).steps == 7
+    assert run.family == "gan"
+    assert run.plan == PLAN
+
+
+def test_an_existing_folder_is_not_overwritten_unless_forced(tmp_path):
+    run = make(tmp_path / "run")
+    run.append_metrics({"step": 0, "loss": 1.0})
+    with pytest.raises(UsageError, match="--resume"):
+        make(tmp_path / "run")
+    assert make(tmp_path / "run", force=True).metrics() == []
+
+
+def test_force_deletes_only_run_folders(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="not a run folder"):
+        make(tmp_path, force=True)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_file_in_the_way_is_a_usage_error(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(UsageError, match="exists"):
+        make(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("build", "complaint"), [(lambda path: None, "no run folder"), (os.mkdir, "no config.toml")])
+def test_opening_what_is_no_run_says_why(tmp_path, build, complaint):
+    build(tmp_path / "run")
+    with pytest.raises(DataError, match=complaint):
+        RunFolder.open(tmp_path / "run")
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"family": "gan"}', "[]", '{"family": 1, "config": {}, "x": 1}'])
+def test_a_damaged_plan_is_one_line(tmp_path, content):
+    run = make(tmp_path / "run")
+    (run.path / "plan.json").write_text(content)
+    with pytest.raises(DataError, match=r"plan\.json is damaged") as caught:
+        _ = run.plan
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_audit_says_how_to_make_one(tmp_path):
+    with pytest.raises(DataError, match="theodolite gan audit"):
+        _ = make(tmp_path / "run").audit
+
+
+def test_an_audit_comes_back_equal(tmp_path):
+    run, audit = make(tmp_path / "run"), Audit(family="gan", title="t", sentences=("one",))
+    run.write_record("audit.json", audit)
+    assert run.audit == audit
+
+
+def test_metrics_survive_a_line_cut_short_and_a_resume(tmp_path):
+    run = make(tmp_path / "run")
+    for step in range(5):
+        run.append_metrics({"step": step, "loss": 1 / (step + 1)})
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "lo')
+    assert [row["step"] for row in run.metrics()] == [0, 1, 2, 3, 4]
+    run.keep_metrics_before(3)
+    assert [row["step"] for row in run.metrics()] == [0, 1, 2]
+
+
+def test_a_failed_write_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    write_atomically(path, b"old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ResourceError, match="disk full while writing"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_one_writer_at_a_time(tmp_path):
+    run = make(tmp_path / "run")
+    with run.lock(), pytest.raises(ResourceError, match="another process"), RunFolder.open(run.path).lock():
+        pass
+    with run.lock():
+        pass
+
+
+def test_arrays_of_exhibits_hold_no_pickle(tmp_path):
+    run = make(tmp_path / "run")
+    name = run.save_array("missed", np.arange(6).reshape(2, 3))
+    np.testing.assert_array_equal(np.load(run.exhibits / name, allow_pickle=False), [[0, 1, 2], [3, 4, 5]])
+    with pytest.raises(ValueError, match="Object arrays"):
+        run.save_array("bad", np.array([object()]))
+
+
+def test_exit_codes_are_those_of_the_manual():
+    codes = {kind.__name__: kind.exit_code for kind in TheodoliteError.__subclasses__() if kind is not InterruptedRun}
+    assert codes == {"UsageError": 2, "DataError": 3, "DivergedError": 4, "ResourceError": 5}
+    assert InterruptedRun("", 2).exit_code == 130
+    assert InterruptedRun("", 15).exit_code == 143
+
+
+def test_the_environment_is_plain_json():
+    found = describe()
+    assert json.loads(json.dumps(found)) == found
+    assert found["versions"]["numpy"] == np.__version__

@@ -1,0 +1,54 @@
+import pytest
+from pydantic import Field, model_validator
+
+from theodolite.kernel.errors import DataError, UsageError
+from theodolite.kernel.settings import Settings, TrainSettings, read_toml
+
+
+class Patches(Settings):
+    patch: int = Field(8, ge=1, description="pixels a side")
+    size: int = Field(64, ge=1, description="pixels a side")
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.size % self.patch:
+            raise ValueError(f"patch={self.patch} must divide size={self.size}")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"patch": 0}, "patch=0: Input should be greater than or equal to 1"),
+        ({"patch": "many"}, "patch='many': Input should be a valid integer"),
+        ({"patch": 7}, "patch=7 must divide size=64"),
+        ({"pitch": 7}, "unknown setting 'pitch'; known are patch, size"),
+    ],
+)
+def test_a_setting_out_of_range_is_one_line_that_names_it(fields, complaint):
+    with pytest.raises(UsageError, match=complaint) as caught:
+        Patches.build(**fields)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_fields_of_training_are_what_users_rely_on():
+    assert list(TrainSettings.model_fields) == [
+        "steps", "batch_size", "learning_rate", "seed", "device", "precision", "checkpoint_every", "log_every",
+    ]  # fmt: skip
+
+
+def test_every_setting_is_described():
+    assert all(field.description for field in TrainSettings.model_fields.values())
+
+
+@pytest.mark.parametrize("content", [b"steps = ", b"\xff\xfe", b"[a\n"])
+def test_a_damaged_toml_is_said_to_be_so(tmp_path, content):
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"recipe\.toml cannot be read as TOML"):
+        read_toml(path)
+
+
+def test_a_missing_toml_names_the_path(tmp_path):
+    with pytest.raises(DataError, match=r"no settings file at .*absent\.toml"):
+        read_toml(tmp_path / "absent.toml")
