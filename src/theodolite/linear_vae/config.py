@@ -1,0 +1,36 @@
+"""Settings of the linear VAE, and its defaults for training."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from theodolite.kernel.settings import Settings, TrainSettings
+
+
+class LinearVAEConfig(Settings):
+    """The model p(z) = N(0, η_e² I), q(z|x) = N(W x, Σ), p(x|z) = N(U z, η_d² I), its data and how it is trained."""
+
+    data: str = Field("digits", min_length=1, description="digits, or a .npy or .csv file with one sample a row")
+    latent_dim: int = Field(10, ge=1, description="dimensions of z")
+    noise_variance: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="variance η_d² of the decoder; learned if it is not given"
+    )
+    prior_scale: float = Field(1.0, gt=0, allow_inf_nan=False, description="standard deviation η_e of the prior")
+    method: Literal["reparametrised", "analytic"] = Field(
+        "reparametrised", description="gradient of the ELBO: from draws of z, or with z integrated out"
+    )
+    draws: int = Field(8, ge=1, le=1024, description="draws of z a sample and step, where reparametrised")
+    race: bool = Field(True, description="train a second copy by the other method, on the same batches, to compare")
+    held_out_share: float = Field(0.1, ge=0, lt=1, description="share of the samples that training never sees")
+    split_seed: int = Field(0, ge=0, lt=2**63, description="which samples those are")
+
+
+class LinearVAETraining(TrainSettings):
+    """Training of the linear VAE: Adam, its step size going to zero along half a cosine."""
+
+    steps: int = Field(2000, ge=1, description="optimiser steps in all")
+    batch_size: int = Field(128, ge=1, description="samples a step, over all processes")
+    learning_rate: float = Field(0.02, gt=0, description="step size of the optimiser at the start")
+    precision: Literal["32-true", "64-true"] = Field(
+        "64-true", description="float64 follows the gap to the optimum further down"
+    )

@@ -1,0 +1,143 @@
+"""What the report of a linear VAE shows beyond its numbers."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from theodolite.kernel.exhibits import Cell, Chart, Gallery, Grid, Layer, Table
+from theodolite.kernel.runs import RunFolder
+from theodolite.linear_vae.config import LinearVAEConfig
+from theodolite.linear_vae.dataset import Dataset
+from theodolite.linear_vae.trained import Matrix, TrainedVAE, mean_and_uncertainty
+from theodolite.theory import ppca
+from theodolite.theory.elbo import Terms
+
+TILES = 12  # images in a gallery, panels in a grid
+DIRECTIONS = 64  # latent directions in a chart
+
+
+def gap_over_passes(run: RunFolder, config: LinearVAEConfig, share: float) -> tuple[Chart, ...]:
+    """Draw the exact gap to the optimum over training; `share` is the part of the data that a step sees."""
+    rows = [row for row in run.metrics() if "gap" in row]
+    methods = ("reparametrised", "analytic")
+    rival = methods[config.method == methods[0]]
+    columns: dict[str, list[Cell]] = {"passes": [], "gap": [], "gradient": []}
+    for key, method in (("gap", config.method), ("rival_gap", rival)):
+        for row in rows:
+            if row.get(key, 0.0) > 0:
+                columns["passes"].append((row["step"] + 1) * share)
+                columns["gap"].append(row[key])
+                columns["gradient"].append(method)
+    if not columns["gap"]:
+        return ()
+    passes = (rows[-1]["step"] + 1) * share
+    left = f"{rows[-1]['gap']:.2g} nats per sample are left after {passes:,.0f} passes"
+    beside = f"; the {rival} gradient leaves {rows[-1]['rival_gap']:.2g}" if config.race else ""
+    layer = Layer(mark="line", columns=columns, x="passes", y="gap", color="gradient")
+    return (
+        Chart(
+            title=f"By the {config.method} gradient {left}{beside}",
+            caption="How far the ELBO over all training samples is from its maximum, exactly; the closed form is there "
+            "after one pass.",
+            layers=(layer,),
+            x_title="passes over the training data",
+            y_title="gap to the optimum (nats per sample)",
+            y_scale="log",
+        ),
+    )
+
+
+def kl_by_direction(trained: TrainedVAE, data: Dataset) -> Chart:
+    """Draw what each latent direction carries, beside what the spectrum says it should."""
+    k = len(trained.encoder)
+    eigenvalues = ppca.spectrum(data.train).eigenvalues
+    noise = trained.noise_variance
+    theory = ppca.kl_per_dimension(eigenvalues, k, noise)
+    practice = trained.kl_by_direction(data.train)
+    shown = min(k, DIRECTIONS)
+    numbers: list[Cell] = [*range(1, shown + 1)]
+    said: dict[str, list[Cell]] = {"direction": numbers, "KL": theory[:shown].tolist(), "series": ["spectrum"] * shown}
+    seen: dict[str, list[Cell]] = {"direction": numbers, "KL": practice[:shown].tolist(), "series": ["trained"] * shown}
+    return Chart(
+        title=f"Each direction of z carries what the spectrum says, within {np.abs(theory - practice).max():.2g} nats",
+        caption="Divergence from the prior along the principal directions of the code: ½ log(λ / η_d²) at the trained η_d², "
+        "and as measured.",
+        layers=(
+            Layer(mark="line", columns=said, x="direction", y="KL", color="series", dashed=True),
+            Layer(mark="point", columns=seen, x="direction", y="KL", color="series"),
+        ),
+        x_title="latent direction, by what it carries",
+        y_title="KL to the prior (nats per sample)",
+        roles={"spectrum": "theory", "trained": "accent"},
+    )
+
+
+def reconstructions(run: RunFolder, trained: TrainedVAE, data: Dataset) -> tuple[Gallery, ...]:
+    """Show held-out images above what the trained model makes of them."""
+    if data.image_shape is None or not len(data.held_out):
+        return ()
+    decoded = trained.reconstruct(data.held_out)
+    error = data.held_out - decoded
+    kept = 1 - np.sum(error**2) / np.sum(data.held_out**2)
+    k, m = len(trained.encoder), len(error)
+    shown = slice(0, TILES)
+    return (
+        Gallery(
+            title=f"{k} numbers an image keep {kept:.1%} of the variance of {m} held-out images",
+            caption=f"The first {TILES} that training never saw, above the decoded means of their codes and the error a pixel.",
+            array=run.save_array("held_out", _pixels(data.held_out[shown] + data.mean, data.image_shape)),
+            labels=tuple(f"no. {number:,}" for number in data.held_out_ids[shown]),
+            row_name="held out",
+            nearest=run.save_array("reconstructed", _pixels(decoded[shown] + data.mean, data.image_shape)),
+            nearest_labels=tuple(f"{value:.3f}" for value in np.sqrt((error[shown] ** 2).mean(axis=1))),
+            nearest_row_name="reconstructed",
+        ),
+    )
+
+
+def decoder_directions(run: RunFolder, trained: TrainedVAE, data: Dataset) -> tuple[Grid, ...]:
+    """Show the decoder's principal columns as images."""
+    if data.image_shape is None:
+        return ()
+    columns, carried = trained.principal_columns()
+    panels = columns.T[:TILES].reshape(-1, *data.image_shape)
+    return (
+        Grid(
+            title=f"The decoder's strongest direction carries {carried[0]:.2f} nats, the weakest {carried[-1]:.2f}",
+            caption="The change of an image when its code moves by one prior deviation along each principal direction.",
+            array=run.save_array("decoder_directions", panels),
+            panel_names=tuple(f"{j + 1}: {value:.2f} nats" for j, value in enumerate(carried[:TILES])),
+            shared_scale=True,
+        ),
+    )
+
+
+def elbo_by_terms(theory: Terms, sampled: dict[str, Matrix]) -> Table:
+    """Set the closed form, term by term, beside the ELBO by sampling."""
+    likelihood, divergence = sum(theory[:3]), sum(theory[3:])
+    drawn = (sampled["likelihood"], sampled["prior"] + sampled["entropy"], sum(sampled.values(), start=np.zeros(1)))
+    (reconstruction, r_error), (minus_kl, k_error), (elbo, e_error) = map(mean_and_uncertainty, drawn)
+
+    def cells(name: str, value: float, practice: float | None = None, error: float = 0.0) -> tuple[Cell, ...]:
+        measured = (f"{practice:.4f}", f"± {error:.4f}") if practice is not None else ("", "")
+        return (name, f"{value:.4f}", *measured)
+
+    return Table(
+        title=f"Closed form and sampling differ by {abs(likelihood + divergence - elbo):.2g} nats per sample",
+        caption="The trained model's ELBO: six terms in closed form, and their sums by draws of z with 95% intervals.",
+        columns=("term", "closed form, nats", "by sampling, nats", "95%"),
+        rows=(
+            cells("−(d/2) log 2πη_d²", theory.normaliser),
+            cells("−E‖x − U W x‖² / 2η_d²", theory.residual),
+            cells("−tr(U Σ Uᵀ) / 2η_d²", theory.jitter),
+            cells("E log p(x|z), their sum", likelihood, reconstruction, r_error),
+            cells("−E‖W x‖² / 2η_e²", theory.code),
+            cells("−tr Σ / 2η_e²", theory.width),
+            cells("½ (k + log |Σ| − k log η_e²)", theory.volume),
+            cells("−KL(q(z|x) ‖ p(z)), their sum", divergence, minus_kl, k_error),
+            cells("ELBO", likelihood + divergence, elbo, e_error),
+        ),
+    )
+
+
+def _pixels(values: Matrix, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8).reshape(-1, *shape)

@@ -1,0 +1,192 @@
+"""What theory says of a linear VAE before it is trained: everything, from the spectrum of the data."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from theodolite.kernel.exhibits import Arrow, Box, Diagram, Table
+from theodolite.kernel.records import Plan, Prediction
+from theodolite.linear_vae.config import LinearVAEConfig
+from theodolite.linear_vae.dataset import load
+from theodolite.theory import ppca
+
+NATS = "nats per sample"
+REACHED = 0.1  # nats per sample: a gap below this is called reached
+BORDERLINE = 0.05  # an eigenvalue this close to the noise, relatively, may count as active or not
+
+
+def plan(config: LinearVAEConfig) -> Plan:
+    """Predict the optimum of the linear VAE that the settings describe, from the eigenvalues of its training data.
+
+    Raises
+    ------
+    DataError, UsageError
+        If the data cannot be used; see `dataset.load`.
+    """
+    data = load(config)
+    eigenvalues = ppca.spectrum(data.train).eigenvalues
+    learned = config.noise_variance is None
+    noise = (
+        ppca.learned_noise_variance(eigenvalues, config.latent_dim) if learned else float(config.noise_variance or 0)
+    )
+    return Plan(
+        family="linear-vae",
+        config=config.model_dump(mode="json"),
+        assumptions=_assumptions(config, data.train.shape, eigenvalues),
+        predictions=_predictions(config, eigenvalues, noise),
+        exhibits=(_diagram(config, data.train.shape[1], noise), _spectrum_table(config, eigenvalues, noise)),
+    )
+
+
+def _assumptions(config: LinearVAEConfig, shape: tuple[int, ...], eigenvalues: NDArray[np.float64]) -> tuple[str, ...]:
+    n, d = shape
+    told = [
+        f"Every statement is about the {n} training samples of {d} features, their mean subtracted.",
+        "Encoder and decoder have no offset; the encoder's covariance Σ is one full matrix for all samples.",
+    ]
+    tail = eigenvalues[config.latent_dim :]
+    if config.noise_variance is None and not tail.size:
+        told.append(
+            f"latent_dim={config.latent_dim} leaves no feature over: any η_d² up to the smallest eigenvalue is best, "
+            "and a very small one is planned with."
+        )
+    elif config.noise_variance is None and tail.mean() <= ppca.noise_floor(eigenvalues):
+        told.append(
+            f"The data span no more than latent_dim={config.latent_dim} dimensions: the likelihood grows without limit "
+            "as η_d² → 0, and training has no optimum to reach; give a noise_variance."
+        )
+    return tuple(told)
+
+
+def _predictions(config: LinearVAEConfig, eigenvalues: NDArray[np.float64], noise: float) -> tuple[Prediction, ...]:
+    k = config.latent_dim
+    kl = float(ppca.kl_per_dimension(eigenvalues, k, noise).sum())
+    borderline = int(np.sum(np.abs(eigenvalues[:k] / noise - 1) < BORDERLINE))
+    learned = Prediction(
+        name="noise_variance",
+        label="Decoder variance η_d²: the mean of the left-out eigenvalues",
+        value=noise,
+        unit="squared data units",
+        claim="estimate",
+        source="Tipping and Bishop (1999), eq. 8",
+        tolerance=0.02 * noise,
+    )
+    return (
+        Prediction(
+            name="elbo",
+            label="ELBO of the trained model: no linear VAE has more on these data",
+            value=ppca.greatest_elbo(eigenvalues, k, noise),
+            unit=NATS,
+            claim="upper bound",
+            source="Tipping and Bishop (1999), eq. 7 f.; Lucas et al. (2019), §4; derived in Q2.a",
+            tolerance=0.01,
+        ),
+        *_promises_of_training(kl),
+        Prediction(
+            name="active_dimensions",
+            label="Latent dimensions that do not collapse (eigenvalue above η_d²)",
+            value=ppca.active_dimensions(eigenvalues, k, noise),
+            unit="dimensions",
+            claim="exact",
+            source="Lucas et al. (2019), §4; Tipping and Bishop (1999), appendix A",
+            tolerance=borderline,
+        ),
+        *((learned,) if config.noise_variance is None else ()),
+    )
+
+
+def _promises_of_training(kl: float) -> tuple[Prediction, ...]:
+    return (
+        Prediction(
+            name="gap_to_optimum",
+            label="What training leaves of the way to that optimum",
+            value=0.0,
+            unit=NATS,
+            claim="estimate",
+            source="Lucas et al. (2019), §4: the ELBO adds no local maximum, so gradient steps get there",
+            tolerance=REACHED,
+        ),
+        Prediction(
+            name="encoder_gap",
+            label="log p(x) less ELBO: distance of the encoder from the exact posterior",
+            value=0.0,
+            unit=NATS,
+            claim="estimate",
+            source="a linear decoder has a linear Gaussian posterior (Bishop 2006, eq. 2.116); Q2.a",
+            tolerance=REACHED,
+        ),
+        Prediction(
+            name="closed_form_error",
+            label="ELBO by the closed form less ELBO by sampling, on the trained model",
+            value=0.0,
+            unit=NATS,
+            claim="exact",
+            source="derived in Q2.a",
+            tolerance=0.02,
+        ),
+        Prediction(
+            name="kl",
+            label="KL(q(z|x) ‖ p(z)), averaged: ½ Σ log(λ_j / η_d²) over the active dimensions",
+            value=kl,
+            unit=NATS,
+            claim="estimate",
+            source="derived in Q2.a",
+            tolerance=REACHED + 0.02 * kl,
+        ),
+    )
+
+
+def _diagram(config: LinearVAEConfig, d: int, noise: float) -> Diagram:
+    k = config.latent_dim
+    how = "learned, at the optimum" if config.noise_variance is None else "given"
+    boxes = (
+        Box(key="x", x=0, y=0, width=120, height=90, lines=("x", f"{d} features", "mean subtracted")),
+        Box(
+            key="q",
+            x=170,
+            y=0,
+            width=190,
+            height=90,
+            lines=("q(z|x) = N(W x, Σ)", f"W {k} × {d}", f"Σ {k} × {k}, full"),
+        ),
+        Box(
+            key="z",
+            x=410,
+            y=0,
+            width=190,
+            height=90,
+            lines=("z = W x + L e", f"{k} dimensions", f"prior N(0, {config.prior_scale**2:g} I)"),
+            accent=True,
+        ),
+        Box(
+            key="p",
+            x=650,
+            y=0,
+            width=220,
+            height=90,
+            lines=("p(x|z) = N(U z, η_d² I)", f"U {d} × {k}", f"η_d² {noise:.4g}, {how}"),
+        ),
+    )
+    count = d * k * 2 + k * (k + 1) // 2 + (config.noise_variance is None)
+    return Diagram(
+        title=f"A linear VAE of {count:,} numbers: {d} features through {k} latent dimensions",
+        caption="Σ = L Lᵀ; e is standard normal. Training moves U, W, L and, where it is learned, η_d².",
+        boxes=boxes,
+        arrows=(Arrow(start="x", end="q"), Arrow(start="q", end="z"), Arrow(start="z", end="p")),
+    )
+
+
+def _spectrum_table(config: LinearVAEConfig, eigenvalues: NDArray[np.float64], noise: float) -> Table:
+    k = config.latent_dim
+    kl = ppca.kl_per_dimension(eigenvalues, k, noise)
+    active = ppca.active_dimensions(eigenvalues, k, noise)
+    share = eigenvalues / eigenvalues.sum()
+    rows = tuple(
+        (j + 1, f"{eigenvalues[j]:.4g}", f"{share[j]:.1%}", f"{kl[j]:.3f}", "active" if j < active else "collapsed")
+        for j in range(min(k, 40))
+    )
+    return Table(
+        title=f"{active} of {k} dimensions are predicted to carry {kl.sum():.2f} nats per sample",
+        caption=f"A dimension is active if its eigenvalue λ exceeds η_d² = {noise:.4g}; it carries ½ log(λ / η_d²).",
+        columns=("dimension", "eigenvalue λ of the data", "share of the variance", "KL, nats", "prediction"),
+        rows=rows,
+    )

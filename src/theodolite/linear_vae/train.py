@@ -1,0 +1,112 @@
+"""Training of the linear VAE: one step, and what is fitted."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from theodolite.engine.loop import Step, Task, fit
+from theodolite.kernel.runs import RunFolder
+from theodolite.linear_vae.config import LinearVAEConfig, LinearVAETraining
+from theodolite.linear_vae.dataset import Dataset, load
+from theodolite.linear_vae.model import LinearVAE
+from theodolite.theory import ppca
+
+EVALUATIONS = 50  # of the exact gap to the optimum, in a run
+
+
+def build(config: LinearVAEConfig, data: Dataset) -> LinearVAE:
+    """Build the network for these settings and data; its weights come from torch's generator."""
+    return LinearVAE(
+        data.train.shape[1],
+        config.latent_dim,
+        data_scale=data.scale,
+        prior_scale=config.prior_scale,
+        noise_variance=config.noise_variance,
+    )
+
+
+class Ascent(Task):
+    """Climbs the ELBO by Adam: the network ``vae`` by the method that was asked for, ``rival`` by the other one.
+
+    Both start from the same weights and see the same batches. ``evaluate`` measures for each the exact gap to the
+    optimum over all training samples.
+    """
+
+    name = "linear-vae"
+
+    def __init__(self, config: LinearVAEConfig, training: LinearVAETraining, data: Dataset) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(training.seed)
+            vae = build(config, data)
+        self.config = config
+        self.learning_rate = training.learning_rate
+        double = training.precision == "64-true"
+        self.samples = torch.from_numpy(data.train).to(torch.float64 if double else torch.float32)
+        self.sample_count = len(data.train)
+        self.evaluate_every = max(1, training.steps // EVALUATIONS)
+        self.networks: dict[str, nn.Module] = {"vae": vae}
+        if config.race:
+            self.networks["rival"] = build(config, data)
+            self.networks["rival"].load_state_dict(vae.state_dict())
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            name: torch.optim.Adam(network.parameters(), lr=training.learning_rate)
+            for name, network in self.networks.items()
+        }
+        self.greatest = greatest_elbo(config, data)
+
+    def step(self, at: Step) -> dict[str, Tensor | float]:
+        """Move each network by one Adam step up the mean ELBO of the batch."""
+        x = self._samples_on(at.device)[at.ids]
+        # half a cosine from the full step size to zero: the noise of the batches is averaged out towards the end
+        rate = self.learning_rate * (1 + math.cos(math.pi * at.number / at.total)) / 2
+        losses: dict[str, Tensor | float] = {}
+        for name, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            reparametrised = (self.config.method == "reparametrised") == (name == "vae")
+            noise = (
+                at.normal("encoder", self.config.draws, self.config.latent_dim).to(x.dtype) if reparametrised else None
+            )
+            loss = -self.networks[name](x, noise).mean()
+            optimizer.zero_grad()
+            at.backward(loss)
+            optimizer.step()
+            losses["loss" if name == "vae" else "rival_loss"] = loss
+        return losses
+
+    @torch.no_grad()
+    def evaluate(self, number: int) -> dict[str, float]:
+        """Measure how far the exact ELBO over all training samples is below the greatest one, in nats per sample."""
+        gaps = {}
+        for name, network in self.networks.items():
+            device = next(network.parameters()).device
+            elbo = network(self._samples_on(device)).double().mean()
+            gaps["gap" if name == "vae" else "rival_gap"] = self.greatest - float(elbo)
+        return gaps
+
+    def _samples_on(self, device: torch.device) -> Tensor:
+        self.samples = self.samples.to(device)
+        return self.samples
+
+
+def greatest_elbo(config: LinearVAEConfig, data: Dataset) -> float:
+    """Greatest ELBO that any linear VAE of these settings has on the training samples, in nats per sample."""
+    eigenvalues = ppca.spectrum(data.train).eigenvalues
+    noise = config.noise_variance or ppca.learned_noise_variance(eigenvalues, config.latent_dim)
+    return ppca.greatest_elbo(eigenvalues, config.latent_dim, noise)
+
+
+def train(config: LinearVAEConfig, training: LinearVAETraining, run: RunFolder) -> None:
+    """Train a linear VAE to the end of its steps, or on from the run's checkpoint.
+
+    Raises
+    ------
+    DataError, UsageError
+        If the data cannot be used; see `dataset.load`.
+    DivergedError
+        If the loss stops being finite.
+    """
+    data = load(config)
+    run.write_json("data.json", {"path": config.data, "sha256": data.sha256, "held_out": data.held_out_ids.tolist()})
+    fit(Ascent(config, training, data), training, run)
