@@ -97,10 +97,10 @@ def _sentences(
     told = [
         f"{reached} an ELBO of {_number(elbo)} nats per sample, {_at_most(gap)} below the greatest that any linear VAE "
         f"has on these {len(data.train):,} samples ({elbo.prediction.value:.3f}).",
-        f"{kept.measurement.value:.0f} of {config.latent_dim} latent dimensions carry information; the spectrum predicted "
-        f"{kept.prediction.value:.0f}.",
-        f"The ELBO understates log p(x) by {_at_most(found['encoder_gap'])} nats per sample: so far is the encoder from the "
-        "exact posterior.",
+        f"{kept.measurement.value:.0f} of {config.latent_dim} latent dimensions carry information; the spectrum "
+        f"predicted {kept.prediction.value:.0f}.",
+        f"The ELBO understates log p(x) by {_at_most(found['encoder_gap'])} nats per sample: so far is the encoder "
+        "from the exact posterior.",
     ]
     if len(data.held_out):
         terms = trained.sampled_terms(data.held_out, seed)

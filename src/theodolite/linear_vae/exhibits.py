@@ -59,8 +59,8 @@ def kl_by_direction(trained: TrainedVAE, data: Dataset) -> Chart:
     seen: dict[str, list[Cell]] = {"direction": numbers, "KL": practice[:shown].tolist(), "series": ["trained"] * shown}
     return Chart(
         title=f"Each direction of z carries what the spectrum says, within {np.abs(theory - practice).max():.2g} nats",
-        caption="Divergence from the prior along the principal directions of the code: ½ log(λ / η_d²) at the trained η_d², "
-        "and as measured.",
+        caption="Divergence from the prior along the principal directions of the code: ½ log(λ / η_d²) at the "
+        "trained η_d², and as measured.",
         layers=(
             Layer(mark="line", columns=said, x="direction", y="KL", color="series", dashed=True),
             Layer(mark="point", columns=seen, x="direction", y="KL", color="series"),
@@ -83,7 +83,7 @@ def reconstructions(run: RunFolder, trained: TrainedVAE, data: Dataset) -> tuple
     return (
         Gallery(
             title=f"{k} numbers an image keep {kept:.1%} of the variance of {m} held-out images",
-            caption=f"The first {TILES} that training never saw, above the decoded means of their codes and the error a pixel.",
+            caption=f"The first {TILES} that training never saw, above their decoded codes; error a pixel.",
             array=run.save_array("held_out", _pixels(data.held_out[shown] + data.mean, data.image_shape)),
             labels=tuple(f"no. {number:,}" for number in data.held_out_ids[shown]),
             row_name="held out",

@@ -34,10 +34,16 @@ def spectrum(samples: ArrayLike, ddof: int = 0) -> Spectrum:
     centred = X - mean
     if n >= d:
         values, vectors = np.linalg.eigh(centred.T @ centred / (n - ddof))
-        return Spectrum(mean, np.maximum(values[::-1], 0), vectors[:, ::-1])
+        return Spectrum(mean, np.maximum(values[::-1], 0), _signed(vectors[:, ::-1]))
     # fewer samples than dimensions: only n eigenvalues can differ from zero
     _, singular, rows = np.linalg.svd(centred, full_matrices=False)
-    return Spectrum(mean, np.concatenate([singular**2 / (n - ddof), np.zeros(d - n)]), rows.T)
+    return Spectrum(mean, np.concatenate([singular**2 / (n - ddof), np.zeros(d - n)]), _signed(rows.T))
+
+
+def _signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn each column so that its largest entry is positive: the same on every machine."""
+    largest = np.abs(vectors).argmax(axis=0)
+    return vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])
 
 
 def noise_floor(eigenvalues: ArrayLike) -> float:
