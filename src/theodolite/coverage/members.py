@@ -1,0 +1,197 @@
+"""What D̂ is stacked from: the features, and five kinds of classifier that see different faults of a generator."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.neighbors import NearestNeighbors
+from sklearn.neural_network import MLPClassifier
+
+from theodolite.kernel.errors import DataError
+
+Floats = NDArray[np.floating[Any]]
+Flags = NDArray[np.bool_]
+Scorer = Callable[[NDArray[Any]], NDArray[Any]]
+
+MOST_COLUMNS = 256  # more are replaced by their principal axes
+PRINCIPAL_AXES = 64
+NEIGHBOURS = (1, 5)
+MOST_CENTRES = 4000  # of a kernel density estimate
+BLOCK = 1024  # rows of a distance matrix held at once
+LARGEST_LOG_ODDS = 20.0
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the classifiers see: columns as they came, (samples, columns), and standardised ones with their norm."""
+
+    raw: Floats
+    scaled: Floats
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __getitem__(self, chosen: Flags) -> "Inputs":
+        return Inputs(self.raw[chosen], self.scaled[chosen])
+
+
+class Features:
+    """Turns samples into `Inputs`; fitted on training samples only.
+
+    Above `MOST_COLUMNS` columns, the first principal axes and the norm of what they leave out take the columns' place.
+    """
+
+    def __init__(self, samples: NDArray[Any], scorer: Scorer | None) -> None:
+        self.scorer = scorer
+        self.reduction: PCA | None = None
+        rows = _rows(samples)
+        if rows.shape[1] > MOST_COLUMNS:
+            self.reduction = PCA(min(PRINCIPAL_AXES, len(rows) - 1), svd_solver="randomized", random_state=0).fit(rows)
+        columns = self._columns(rows)
+        self.mean, spread = columns.mean(axis=0), columns.std(axis=0)
+        # a column that is constant here keeps its unit, so that a sample which differs there is still seen
+        self.spread = np.where(spread > 0, spread, 1.0)
+
+    def __call__(self, samples: NDArray[Any]) -> Inputs:
+        """Return what the classifiers see of `samples`."""
+        columns = self._columns(_rows(samples))
+        scaled = np.clip((columns - self.mean) / self.spread, -10.0, 10.0)
+        parts = [scaled, np.log1p(np.linalg.norm(scaled, axis=1, keepdims=True))]
+        if self.scorer is not None:
+            parts.append(_ask(self.scorer, samples)[:, None])
+        return Inputs(columns, np.concatenate(parts, axis=1))
+
+    def _columns(self, rows: Floats) -> Floats:
+        if self.reduction is None:
+            return rows
+        along = np.asarray(self.reduction.transform(rows))
+        rest = ((rows - self.reduction.mean_) ** 2).sum(axis=1) - (along**2).sum(axis=1)
+        return np.column_stack([along, np.sqrt(np.maximum(rest, 0.0))])
+
+
+def _rows(samples: NDArray[Any]) -> Floats:
+    return np.asarray(samples, dtype=np.float64).reshape(len(samples), -1)
+
+
+def _ask(scorer: Scorer, samples: NDArray[Any]) -> Floats:
+    scores = np.asarray(scorer(samples), dtype=np.float64)
+    if scores.size != len(samples) or not np.isfinite(scores).all():
+        raise DataError(
+            f"the given discriminator returned shape {scores.shape} for {len(samples)} samples; it must return one "
+            "finite number for each"
+        )
+    return scores.reshape(-1)
+
+
+class Member(Protocol):
+    """One classifier of the stack, fitted when it is built."""
+
+    def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None: ...
+
+    def log_odds(self, x: Inputs) -> Floats:
+        """Return log p̂_r/p̂_θ up to a constant, (samples, outputs)."""
+
+
+class Linear:
+    """Logistic regression: a shift of the mean or of the overall size."""
+
+    def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
+        self.model = LogisticRegression(C=0.1, max_iter=1000, random_state=seed).fit(x.scaled, is_real)
+
+    def log_odds(self, x: Inputs) -> Floats:
+        """Return the log-odds, (samples, 1)."""
+        return np.asarray(self.model.decision_function(x.scaled))[:, None]
+
+
+class Trees:
+    """Histogram gradient boosting: changes along single columns, at any scale."""
+
+    def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
+        self.model = HistGradientBoostingClassifier(
+            max_iter=60, learning_rate=0.1, max_leaf_nodes=15, early_stopping=False, random_state=seed
+        ).fit(x.scaled, is_real)
+
+    def log_odds(self, x: Inputs) -> Floats:
+        """Return the log-odds, (samples, 1)."""
+        return np.asarray(self.model.decision_function(x.scaled))[:, None]
+
+
+class Network:
+    """A perceptron with one hidden layer: directions that no single column shows."""
+
+    def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
+        self.model = MLPClassifier((64,), alpha=1e-2, batch_size=64, max_iter=30, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # stopped early on purpose
+            self.model.fit(x.scaled, is_real)
+
+    def log_odds(self, x: Inputs) -> Floats:
+        """Return the log-odds, (samples, 1)."""
+        p = self.model.predict_proba(x.scaled)[:, 1]
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.clip(np.log(p) - np.log1p(-p), -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS))[:, None]
+
+
+class Neighbours:
+    """Log ratio of the distances to the nearest fakes and reals: copies, and thin regions in many dimensions."""
+
+    def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
+        self.columns = [min(k, int(is_real.sum()), int((~is_real).sum())) - 1 for k in NEIGHBOURS]
+        self.near = [
+            NearestNeighbors(n_neighbors=max(self.columns) + 1).fit(x.scaled[kind]) for kind in (is_real, ~is_real)
+        ]
+        self.least = 1e-6 * float(np.sqrt(x.scaled.var(axis=0).sum())) + 1e-12
+
+    def log_odds(self, x: Inputs) -> Floats:
+        """Return the log ratios, (samples, neighbours)."""
+        real, fake = (np.log(near.kneighbors(x.scaled)[0][:, self.columns] + self.least) for near in self.near)
+        return np.asarray(fake - real)
+
+
+class Kernels:
+    """Log ratio of two kernel density estimates: a region that is empty on one side, such as a missing class.
+
+    On the columns as they came: where all pixels share one scale, standardised ones hide what is missing. The width
+    is the usual distance to the fifth real neighbour.
+    """
+
+    def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
+        rng = np.random.default_rng([seed, 3])
+        self.real, self.fake = (
+            x.raw[rng.permutation(np.flatnonzero(kind))[:MOST_CENTRES]] for kind in (is_real, ~is_real)
+        )
+        self.width = _usual_neighbour(self.real)
+
+    def log_odds(self, x: Inputs) -> Floats:
+        """Return the log ratio, (samples, 1)."""
+        ratio = _log_density(x.raw, self.real, self.width) - _log_density(x.raw, self.fake, self.width)
+        return np.clip(ratio, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)[:, None]
+
+
+def _usual_neighbour(points: Floats) -> float:
+    """Median distance to the fifth other point, never 0."""
+    near = NearestNeighbors(n_neighbors=min(6, len(points))).fit(points)
+    distance = float(np.median(near.kneighbors(points)[0][:, -1]))
+    return distance if distance > 0 else float(points.std()) + 1e-12
+
+
+def _log_density(points: Floats, centres: Floats, width: float) -> Floats:
+    """Log of a Gaussian kernel density estimate up to a constant, in blocks so that memory stays small."""
+    logs = np.zeros(len(points))
+    for start in range(0, len(points), BLOCK):
+        block = slice(start, start + BLOCK)
+        exponent = -0.5 * euclidean_distances(points[block], centres, squared=True) / width**2
+        highest = exponent.max(axis=1, keepdims=True)
+        logs[block] = highest[:, 0] + np.log(np.exp((exponent - highest).astype(np.float32)).mean(axis=1))
+    return logs
+
+
+MEMBERS: tuple[type[Member], ...] = (Linear, Trees, Network, Neighbours, Kernels)

@@ -1,0 +1,121 @@
+"""What an audit will be able to see with so many samples, said before it looks."""
+
+import math
+
+from theodolite.coverage.config import CoverageConfig
+from theodolite.coverage.folds import training_fakes
+from theodolite.coverage.result import Needed
+from theodolite.data.arrays import count_samples
+from theodolite.kernel.exhibits import Exhibit, Table
+from theodolite.kernel.records import Plan, Prediction
+from theodolite.theory.coverage import needed_fakes, needed_reals, smallest_nameable_mass
+
+MASSES = (0.005, 0.01, 0.02)
+MOST_DRAWN = 40_000
+SUM_TOLERANCE = 0.05  # D̂ of a stack fitted on some hundred samples is calibrated no better
+
+
+def needed(reals: int, tau: float, alpha: float, confidence: float) -> tuple[Needed, ...]:
+    """Samples in all with which missed masses of 0.5, 1 and 2% can be named, and certified to be above 0."""
+    rows = []
+    for mass in MASSES:
+        fakes = needed_fakes(mass, tau, alpha / 2)
+        # of the certificate: P_θ(A)/τ must stay well below the mass when no fake falls in A
+        fakes = max(fakes, math.ceil(2 * math.log(8 / (1 - confidence)) / (tau * mass)))
+        half = needed_reals(mass, fakes, tau, (1 + confidence) / 2)
+        rows.append(Needed(mass=mass, fakes=_total(fakes, reals), reals=2 * half if half else 0))
+    return tuple(rows)
+
+
+def _total(calibrating: int, reals: int) -> int:
+    """Fakes in all, so that after those for training so many are left to calibrate."""
+    return max(calibrating + reals, 0) if calibrating >= 2 * reals else math.ceil(1.5 * calibrating)
+
+
+def fakes_to_draw(reals: int, tau: float, alpha: float) -> int:
+    """How many fakes to ask a generator for: enough to name a missed 1%, within a limit."""
+    return min(_total(needed_fakes(0.01, tau, alpha / 2), reals), MOST_DRAWN)
+
+
+def counts(config: CoverageConfig) -> tuple[int, int]:
+    """Reals and fakes of the audit, read from the headers of the files."""
+    reals = count_samples(config.real) if config.real else config.reals
+    if config.fake and ":" not in config.fake:
+        return reals, count_samples(config.fake)
+    return reals, config.fakes or fakes_to_draw(reals, config.tau, config.alpha)
+
+
+def plan(config: CoverageConfig) -> Plan:
+    """Predict what the audit will be able to see, and what it must find if it works as derived."""
+    reals, fakes = counts(config)
+    calibrating = fakes - training_fakes(reals, fakes)
+    smallest = smallest_nameable_mass(calibrating, config.tau, config.alpha / 2)
+    half = reals // 2
+    # what is planted is a whole number of samples, and up to one of the generated ones may rank with them
+    grain = (2 / half) if math.isfinite(smallest) else 0.0
+    predictions = (
+        Prediction(
+            name="smallest_nameable_mass",
+            label="smallest missed share that can be named",
+            value=smallest,
+            unit="",
+            claim="estimate",
+            tolerance=grain,
+            source="docs/answers Q1.d: 1/((m + 1)·τ·α/2)",
+        ),
+        Prediction(
+            name="false_naming",
+            label="audits that name anything when generated samples pose as real",
+            value=config.alpha / 2 * config.tau,
+            unit="",
+            claim="upper bound",
+            tolerance=0.01,
+            source="docs/answers Q1.c; Bates et al. (2023), theorem 2, at the level τ·α/2",
+        ),
+        Prediction(
+            name="discriminator_sum",
+            label="mean D̂ on real plus mean D̂ on generated samples",
+            value=1.0,
+            unit="",
+            claim="exact",
+            tolerance=SUM_TOLERANCE,
+            source="∫ (p_r + p_θ)·D* = ∫ p_r, Goodfellow et al. (2014), eq. 2",
+        ),
+        Prediction(
+            name="game_value",
+            label="value of the game at D̂, held out",
+            value=-math.log(4),
+            unit="nats",
+            claim="lower bound",
+            tolerance=0.02,
+            source="Goodfellow et al. (2014), theorem 1",
+        ),
+    )
+    return Plan(
+        family="coverage",
+        config=config.model_dump(mode="json"),
+        assumptions=(
+            "The real samples are independent and took no part in training the generator.",
+            "The generated samples are independent draws of one generator.",
+            f"A point is missed where the generator's density is at most {config.tau:g} times that of the data.",
+        ),
+        predictions=predictions,
+        exhibits=(_what_is_needed(config, reals, fakes, smallest),),
+    )
+
+
+def _what_is_needed(config: CoverageConfig, reals: int, fakes: int, smallest: float) -> Exhibit:
+    rows = needed(reals, config.tau, config.alpha, config.confidence)
+    return Table(
+        title=f"With {reals:,} real and {fakes:,} generated samples, {_smallest(smallest)}",
+        caption="Samples needed to name a missed part sample by sample, and to certify that anything is missed, "
+        "if the classifier separates it perfectly.",
+        columns=("missed share", "generated samples to name it", "real samples to certify it"),
+        rows=tuple((f"{row.mass:.1%}", row.fakes, row.reals) for row in rows),
+    )
+
+
+def _smallest(mass: float) -> str:
+    if math.isfinite(mass):
+        return f"a missed share of {mass:.1%} or more can be named"
+    return "no missed sample can be named: more generated samples are needed"

@@ -1,0 +1,243 @@
+"""Samples of any shape from a user's files, folders of images or functions. They are hostile until proven otherwise."""
+
+import hashlib
+import importlib
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+
+from theodolite.data.images import image_files, load_images
+from theodolite.data.tables import read_table
+from theodolite.kernel.errors import DataError, UsageError
+
+Samples = NDArray[Any]
+
+LARGEST_BYTES = 4 * 2**30
+FEWEST = 40  # fewer leave a fold of some classifier empty
+KNOWN = ".npy, .npz, .safetensors, .csv or a folder of images"
+USUAL_NAMES = ("samples", "images", "x", "data", "arr_0")
+
+
+def load_samples(source: str | Path) -> Samples:
+    """Load samples, the first axis of the array.
+
+    Parameters
+    ----------
+    source : str or Path
+        A ``.npy``, ``.npz`` or ``.safetensors`` file, a ``.csv`` file of numbers, or a folder of images. A file that
+        holds several arrays must call the one to use ``samples``, ``images``, ``x``, ``data`` or ``arr_0``.
+
+    Returns
+    -------
+    array (n, …)
+        As stored: nothing is rescaled.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, too large or of another kind. Nothing in it is executed.
+    """
+    path = _existing(source)
+    if path.is_dir():
+        return load_images(path, LARGEST_BYTES)
+    try:
+        match path.suffix.lower():
+            case ".npy":
+                with path.open("rb") as file:
+                    return _read_npy(file, str(path), path.stat().st_size)
+            case ".npz":
+                return _read_npz(path)
+            case ".safetensors":
+                return _read_safetensors(path)
+            case _:
+                return read_table(path).values
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def count_samples(source: str | Path) -> int:
+    """Count the samples of a source; a ``.npy`` file is not read beyond its header."""
+    path = _existing(source)
+    if path.is_dir():
+        return len(image_files(path))
+    if path.suffix.lower() == ".npy":
+        with path.open("rb") as file:
+            shape, _ = _npy_header(file, str(path), path.stat().st_size)
+        return int(shape[0])
+    return len(load_samples(path))
+
+
+def fingerprint(source: str | Path) -> str:
+    """SHA-256 of a file, or of the names and sizes of a folder's images."""
+    path = _existing(source)
+    if path.is_dir():
+        listing = "\n".join(f"{file.name} {file.stat().st_size}" for file in image_files(path))
+        return hashlib.sha256(listing.encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """Import ``module:function``.
+
+    Raises
+    ------
+    UsageError
+        If the name is not of that form, or there is no such module or function.
+    """
+    module, _, function = name.partition(":")
+    if not module or not function:
+        raise UsageError(f"{name!r} is not module:function, such as mypackage.generator:sample")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except ImportError as error:
+        raise UsageError(f"{name}: cannot import {module}: {error}") from None
+    except AttributeError:
+        raise UsageError(f"{name}: module {module} has no {function}") from None
+    if not callable(found):
+        raise UsageError(f"{name} is a {type(found).__name__}, not a function")
+    return found  # type: ignore[no-any-return]
+
+
+def check_samples(samples: Any, what: str) -> Samples:
+    """Return samples as an array (n, …) of finite numbers, or say in one line what is wrong with `what`."""
+    array = np.asarray(samples)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{what} hold {array.dtype}; plain numbers are needed")
+    if array.ndim == 0 or array.size == 0:
+        raise DataError(f"{what} are empty: shape {array.shape}")
+    if len(array) < FEWEST:
+        raise DataError(f"{what} are {len(array)}; at least {FEWEST} are needed for an audit")
+    finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if not finite.all():
+        raise DataError(
+            f"{what} hold NaN or infinity in {int((~finite).sum())} of {len(array)} samples, the first is number "
+            f"{int(np.argmin(finite))}; remove or fill them"
+        )
+    return array
+
+
+def check_pair(real: Samples, fake: Samples) -> list[str]:
+    """Check that two sets of samples can be compared.
+
+    Returns
+    -------
+    list of str
+        What a reader must know before trusting the comparison.
+
+    Raises
+    ------
+    DataError
+        If samples of the two have different shapes.
+    """
+    if real.shape[1:] != fake.shape[1:]:
+        raise DataError(
+            f"a real sample has shape {real.shape[1:]}, a generated one {fake.shape[1:]}; give both in one shape"
+        )
+    found = []
+    real_keys, fake_keys = _keys(real), _keys(fake)
+    repeated = len(real) - len(set(real_keys))
+    if repeated:
+        found.append(f"{repeated:,} real samples repeat others; the guarantees need independent samples: remove copies")
+    if shared := len(set(real_keys) & set(fake_keys)):
+        found.append(f"{shared:,} samples occur among the real and the generated ones alike; were the files mixed up?")
+    if len(fake) < 2 * len(real):
+        found.append(
+            f"{len(fake):,} generated samples for {len(real):,} real ones: their number sets how small a missed part "
+            "can be named; generate more"
+        )
+    if _whole(real) != _whole(fake):
+        fine = "generated" if _whole(real) else "real"
+        found.append(
+            f"only the {fine} samples hold fractions: rounding alone tells the two apart; store both in the same way"
+        )
+    return found
+
+
+def _keys(samples: Samples) -> list[int]:
+    return [hash(row.tobytes()) for row in np.ascontiguousarray(samples.reshape(len(samples), -1), dtype=np.float64)]
+
+
+def _whole(samples: Samples) -> bool:
+    return bool(samples.dtype.kind in "biu" or np.all(samples[:1000] == np.round(samples[:1000])))
+
+
+def _existing(source: str | Path) -> Path:
+    path = Path(source)
+    if not path.exists():
+        raise DataError(f"nothing at {path}; give {KNOWN}")
+    if path.is_file() and path.suffix.lower() not in (".npy", ".npz", ".safetensors", ".csv"):
+        raise DataError(f"{path} is of no known kind; give {KNOWN}")
+    return path
+
+
+def _npy_header(file: BinaryIO, name: str, size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type as the header says, held against the bytes that are there."""
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    except ValueError as error:
+        raise DataError(f"{name} is not a NumPy array: {str(error).splitlines()[0]}") from None
+    if dtype.kind not in "biuf":
+        raise DataError(f"{name} holds {dtype}; plain numbers are needed (nothing pickled is read)")
+    said = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if said != size - file.tell() or any(side < 0 for side in shape):
+        raise DataError(f"{name} is damaged: {shape} of {dtype} is {said} bytes, {size - file.tell()} are there")
+    if not shape:
+        raise DataError(f"{name} holds a single number; samples are needed along the first axis")
+    _within_budget(name, said)
+    return shape, dtype
+
+
+def _read_npy(file: BinaryIO, name: str, size: int) -> Samples:
+    start = file.tell()
+    _npy_header(file, name, size)
+    file.seek(start)
+    return np.asarray(np.load(file, allow_pickle=False))
+
+
+def _read_npz(path: Path) -> Samples:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
+            chosen = _choose(path, list(sizes))
+            _within_budget(f"{path} ({chosen})", sizes[chosen])
+            with archive.open(chosen + ".npy") as member:
+                # the archive states the size and stops there; a header that says otherwise is refused
+                return _read_npy(member, f"{path} ({chosen})", sizes[chosen])  # type: ignore[arg-type]
+    except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
+        raise DataError(f"{path} is not a sound .npz file: {error}") from None
+
+
+def _read_safetensors(path: Path) -> Samples:
+    _within_budget(str(path), path.stat().st_size)
+    try:
+        arrays = load_safetensors(path.read_bytes())
+    except (SafetensorError, KeyError, ValueError, json.JSONDecodeError) as error:
+        raise DataError(f"{path} is not a sound .safetensors file of plain numbers: {error}") from None
+    return arrays[_choose(path, list(arrays))]
+
+
+def _choose(path: Path, names: list[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    for usual in USUAL_NAMES:
+        if usual in names:
+            return usual
+    raise DataError(
+        f"{path} holds {', '.join(sorted(names)[:5]) or 'nothing'}; "
+        f"call the array to use one of {', '.join(USUAL_NAMES)}"
+    )
+
+
+def _within_budget(name: str, size: int) -> None:
+    if size > LARGEST_BYTES:
+        raise DataError(f"{name} needs {size / 2**30:.1f} GiB; at most {LARGEST_BYTES / 2**30:.0f} are read")
