@@ -6,22 +6,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.metrics import pairwise_distances_argmin, roc_auc_score
+from sklearn.metrics import pairwise_distances_argmin
 
-from theodolite.coverage.certificates import NORMAL_95, HeldOut, certify
+from theodolite.coverage.certificates import certify
+from theodolite.coverage.config import CoverageConfig
 from theodolite.coverage.curves import upper_curve
-from theodolite.coverage.discriminator import fit_score
+from theodolite.coverage.exhibits import coverage_exhibits, coverage_figures, coverage_sentences
 from theodolite.coverage.folds import Folds
-from theodolite.coverage.members import Floats, Scorer
+from theodolite.coverage.gap import train_gap
+from theodolite.coverage.heldout import NORMAL_95, HeldOut, auc, fit_both, game_value
+from theodolite.coverage.members import Scorer
 from theodolite.coverage.missed import name_missed
-from theodolite.coverage.plan import fakes_to_draw, needed
+from theodolite.coverage.plan import counts, fakes_to_draw, needed
 from theodolite.coverage.result import CoverageResult, FromAbove, FromBelow
-from theodolite.data.arrays import check_pair, check_samples
+from theodolite.coverage.selfcheck import false_naming, smallest_named_share
+from theodolite.data.arrays import check_pair, check_samples, fingerprint, load_function, load_samples
+from theodolite.kernel.errors import DataError, UsageError
+from theodolite.kernel.records import Audit, Measurement
+from theodolite.kernel.runs import RunFolder
+from theodolite.kernel.verdict import compare
 from theodolite.theory.coverage import smallest_nameable_mass
-from theodolite.theory.density_ratio import game_value_of
 
 Samples = NDArray[Any]
 Generator = Callable[[int], Samples]
+SEPARABLE = 0.999  # AUC above which the two are told apart by something that is hardly their content
 
 
 def audit_coverage(
@@ -42,15 +50,14 @@ def audit_coverage(
     real : array (n, …)
         Reals that took no part in training: the guarantees hold for these only.
     fake : array (m, …) or callable
-        Independent samples of the generator, or ``count -> samples``, which is then asked for as many as the audit
-        needs.
+        Independent samples of the generator, or ``count -> samples``, asked for as many as the audit needs.
     train : array (t, …) or None
         The train set T, for the gap between T and held-out reals.
     tau : float in (0, 1]
         A point is missed where p_θ ≤ τ·p_r.
     alpha : float in (0, 1)
         False discovery rate of the samples named missed.
-    confidence : float in (0, 1)
+    confidence : float in [0.5, 1)
         Of each certificate on its own.
     discriminator : callable or None
         A discriminator from elsewhere, ``samples -> (samples,)``, such as the GAN's own: one more feature.
@@ -63,6 +70,8 @@ def audit_coverage(
 
     Raises
     ------
+    UsageError
+        If a setting is out of range.
     DataError
         If samples are too few, not finite, or of different shapes.
 
@@ -74,21 +83,38 @@ def audit_coverage(
     >>> bool(result.missed[900:].all()), bool(result.missed[:900].any())
     (True, False)
     """
+    CoverageConfig.build(tau=tau, alpha=alpha, confidence=confidence, seed=seed)
     real = check_samples(real, "the real samples")
-    if callable(fake):
-        fake = fake(fakes_to_draw(len(real), tau, alpha))
-    fake = check_samples(fake, "the generated samples")
+    drawn = fake(fakes_to_draw(len(real), tau, alpha)) if callable(fake) else fake
+    fits, result = _measure(
+        real, check_samples(drawn, "the generated samples"), tau, alpha, confidence, discriminator, seed
+    )
+    del fits
+    if train is None:
+        return result
+    return _with_train(result, check_samples(train, "the train set"), real, drawn, discriminator)
+
+
+def _measure(
+    real: Samples, fake: Samples, tau: float, alpha: float, confidence: float, scorer: Scorer | None, seed: int
+) -> tuple[tuple[HeldOut, ...], CoverageResult]:
+    """Everything but the train gap; the held-out scores too, for the self-check."""
     warnings = check_pair(real, fake)
     folds = Folds.draw(len(real), len(fake), seed)
-    fits = _fit_both(real, fake, folds, discriminator, seed)
+    fits = fit_both(real, fake, folds, scorer, seed)
     missed, p_values = name_missed(fits, folds.reals, tau, alpha)
     on_real = np.zeros(len(real))
     for fit, half in zip(fits, folds.reals, strict=True):
         on_real[half] = expit(fit.real)
-    on_fake = np.mean([expit(fit.fake) for fit in fits], axis=0)
     missed_mass, total_variation = certify(fits, tau, confidence), certify(fits, 1.0, confidence)
-    value, uncertainty = _game_value(fits)
-    return CoverageResult(
+    value, uncertainty = game_value(fits)
+    ranked = auc(fits)
+    if ranked > SEPARABLE:
+        warnings.append(
+            f"Real and generated samples are told apart almost perfectly (AUC {ranked:.4f}): look for rounding, "
+            "scaling or file format before content, or compare in a feature space."
+        )
+    result = CoverageResult(
         tau=tau,
         alpha=alpha,
         confidence=confidence,
@@ -98,7 +124,7 @@ def audit_coverage(
         missed=missed,
         p_values=p_values,
         discriminator=on_real,
-        discriminator_fake=on_fake,
+        discriminator_fake=np.mean([expit(fit.fake) for fit in fits], axis=0),
         calibration=folds.calibration,
         nearest=nearest_fakes(real, fake),
         missed_mass=missed_mass,
@@ -109,53 +135,116 @@ def audit_coverage(
         curve=upper_curve(fits, confidence),
         game_value=value,
         game_value_uncertainty=uncertainty,
-        auc=float(np.mean([_auc(fit.real, fit.fake) for fit in fits])),
-        smallest_nameable_mass=smallest_nameable_mass(folds.calibration.size, tau, alpha / 2),
+        auc=ranked,
+        smallest_nameable_mass=smallest_nameable_mass(folds.calibration.size, tau, alpha / len(fits)),
         needed=needed(len(real), tau, alpha, confidence),
         warnings=tuple(warnings),
     )
+    return fits, result
 
 
-def _fit_both(real: Samples, fake: Samples, folds: Folds, scorer: Scorer | None, seed: int) -> tuple[HeldOut, ...]:
-    """Fit on one half of the reals and score the other, both ways."""
-    fits = []
-    for tested, fitted in (folds.reals, folds.reals[::-1]):
-        score = fit_score(real[fitted], fake[folds.training], scorer=scorer, seed=seed)
-        fits.append(
-            HeldOut(
-                real=score.log_odds(real[tested]),
-                fake=score.log_odds(fake[folds.calibration]),
-                training_real=score.out_of_fold_real,
-                training_fake=score.out_of_fold_fake,
-            )
-        )
-    return tuple(fits)
+def _with_train(
+    result: CoverageResult, train: Samples, real: Samples, fake: Samples, scorer: Scorer | None
+) -> CoverageResult:
+    if train.shape[1:] != real.shape[1:]:
+        raise DataError(f"a sample of the train set has shape {train.shape[1:]}, a real one {real.shape[1:]}")
+    gap = train_gap(
+        train,
+        real,
+        np.asarray(fake),
+        (result.coverage, result.overlap),
+        tau=result.tau,
+        confidence=result.confidence,
+        scorer=scorer,
+        seed=result.seed,
+    )
+    return result.model_copy(update={"train_gap": gap})
 
 
 def nearest_fakes(real: Samples, fake: Samples) -> NDArray[np.intp]:
     """Index of the nearest fake of each real (Euclidean, in the samples' own units); memory stays small."""
-    return np.asarray(
-        pairwise_distances_argmin(
-            np.asarray(real, dtype=np.float64).reshape(len(real), -1),
-            np.asarray(fake, dtype=np.float64).reshape(len(fake), -1),
-        )
-    )
+    rows, others = (np.asarray(x, dtype=np.float64).reshape(len(x), -1) for x in (real, fake))
+    return np.asarray(pairwise_distances_argmin(rows, others))
 
 
 def _complement(mass: FromBelow) -> FromAbove:
     return FromAbove(estimate=1 - mass.estimate, upper=1 - mass.lower, uncertainty=mass.uncertainty)
 
 
-def _auc(real: Floats, fake: Floats) -> float:
-    labels = np.concatenate([np.ones(real.size), np.zeros(fake.size)])
-    return float(roc_auc_score(labels, np.concatenate([real, fake])))
+def audit(run: RunFolder) -> Audit:
+    """Audit the samples that a run folder's settings name, and hold the instrument against its plan.
+
+    Raises
+    ------
+    UsageError
+        If the settings name no samples.
+    DataError
+        If samples cannot be read, or do not fit each other.
+    """
+    config = run.settings(CoverageConfig)
+    if not config.real or not config.fake:
+        raise UsageError(
+            "an audit needs samples: give --real and --fake (files, folders of images, or module:function)"
+        )
+    real = check_samples(load_samples(config.real), f"the real samples ({config.real})")
+    fake = check_samples(_load_fake(config), f"the generated samples ({config.fake})")
+    scorer = load_function(config.discriminator) if config.discriminator else None
+    fits, result = _measure(real, fake, config.tau, config.alpha, config.confidence, scorer, config.seed)
+    if config.train:
+        train = check_samples(load_samples(config.train), f"the train set ({config.train})")
+        result = _with_train(result, train, real, fake, scorer)
+    run.write_record("coverage.json", result)
+    run.write_json("data.json", {name: _origin(getattr(config, name)) for name in ("real", "fake", "train")})
+    return Audit(
+        family="coverage",
+        title=f"{config.fake} against {config.real}",
+        sentences=tuple(coverage_sentences(result)),
+        figures=tuple(coverage_figures(result)),
+        findings=compare(run.plan.predictions, _measurements(fits, result)),
+        exhibits=tuple(coverage_exhibits(result, real, fake, run)),
+        warnings=result.warnings,
+    )
 
 
-def _game_value(fits: tuple[HeldOut, ...]) -> tuple[float, float]:
-    """Held-out value of the game and the half-width of its 95% interval, in nats."""
-    values = [game_value_of(expit(fit.real), expit(fit.fake)) for fit in fits]
-    variances = [
-        np.var(np.log(expit(fit.real))) / fit.real.size + np.var(np.log(expit(-fit.fake))) / fit.fake.size
-        for fit in fits
+def _load_fake(config: CoverageConfig) -> Samples:
+    if ":" not in config.fake:
+        return load_samples(config.fake)
+    count = counts(config)[1]
+    drawn = np.asarray(load_function(config.fake)(count))
+    if len(drawn) != count:
+        raise DataError(f"{config.fake} was asked for {count:,} samples and gave {len(drawn):,}")
+    return drawn
+
+
+def _origin(source: str) -> dict[str, str]:
+    """Where samples came from, and their hash where they are files."""
+    return {"path": source, "sha256": fingerprint(source) if source and ":" not in source else ""}
+
+
+def _measurements(fits: tuple[HeldOut, ...], result: CoverageResult) -> list[Measurement]:
+    level = result.alpha / len(fits)
+    alarms, alarms_error = false_naming(fits, result.tau, level, result.seed)
+    on_real, on_fake = result.discriminator, result.discriminator_fake
+    sum_error = NORMAL_95 * float(np.sqrt(on_real.var() / on_real.size + on_fake.var() / on_fake.size))
+    told = (
+        (
+            "smallest_nameable_mass",
+            smallest_named_share(fits[0], result.tau, level, result.seed),
+            "",
+            0.0,
+            "samples planted beyond all fakes, fewer and fewer, until the test no longer names them",
+        ),
+        (
+            "false_naming",
+            alarms,
+            "",
+            alarms_error,
+            "400 random splits of the fakes: one part poses, the other calibrates",
+        ),
+        ("discriminator_sum", float(on_real.mean() + on_fake.mean()), "", sum_error, "D̂ on samples no fit saw"),
+        ("game_value", result.game_value, "nats", result.game_value_uncertainty, "D̂ on samples no fit saw"),
+    )
+    return [
+        Measurement(name=name, value=value, unit=unit, uncertainty=error, method=method)
+        for name, value, unit, error, method in told
     ]
-    return float(np.mean(values)), NORMAL_95 * float(np.sqrt(np.sum(variances))) / len(fits)

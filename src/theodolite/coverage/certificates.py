@@ -1,29 +1,12 @@
 """Bounds that hold whatever D̂ is: a set is chosen on training samples and counted on others."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from theodolite.coverage.members import Floats
+from theodolite.coverage.heldout import NORMAL_95, HeldOut
 from theodolite.coverage.result import FromBelow
 from theodolite.theory.coverage import certified_missed_mass
 
 CANDIDATES = 200
-NORMAL_95 = 1.959963984540054
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Log-odds of one fit: on reals and fakes that it never saw, and out of fold on its training samples."""
-
-    real: Floats
-    fake: Floats
-    training_real: Floats
-    training_fake: Floats
-
-    def mirrored(self) -> "HeldOut":
-        """Exchange the roles: what is then missed by the reals is what the generator invents."""
-        return HeldOut(-self.fake, -self.real, -self.training_fake, -self.training_real)
 
 
 def choose_threshold(fit: HeldOut, tau: float) -> float:

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from theodolite.coverage.certificates import HeldOut
 from theodolite.coverage.folds import Indices
+from theodolite.coverage.heldout import HeldOut
 from theodolite.coverage.members import Floats
 from theodolite.theory.coverage import conformal_p_values, named_missed
 
