@@ -1,0 +1,86 @@
+"""The course of training as a chart, from the lines of metrics.jsonl."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from theodolite.kernel.exhibits import Cell, Chart, Layer
+from theodolite.report.numbers import integer, number
+
+MOST_POINTS = 300
+MOST_SERIES = 6
+DECADES = 100.0  # ratio of largest to smallest from which an axis is logarithmic
+LARGEST = 1e300  # what is not below this is no number to draw
+_NOT_DRAWN = {"step", "seconds"}
+
+Series = list[tuple[float, float]]
+
+
+def course(lines: Sequence[Any]) -> Chart | None:
+    """Return the metrics over the steps as one chart, or None where fewer than two steps were written.
+
+    Lines are averaged in at most 300 bins. Beside the first metric (the loss, where there is one) stand those of its
+    order of magnitude; the axis is logarithmic where all are positive and span two decades.
+    """
+    series = _series(lines)
+    if not series:
+        return None
+    first = next(iter(series))
+    drawn = _comparable(series, first)
+    values = [value for points in drawn.values() for _, value in points]
+    logarithmic = min(values) > 0 and max(values) / min(values) > DECADES
+    columns: dict[str, list[Cell]] = {"step": [], "value": [], "metric": []}
+    for name, points in drawn.items():
+        for step, value in points:
+            columns["step"].append(step)
+            columns["value"].append(value)
+            columns["metric"].append(name)
+    start, end, steps = series[first][0][1], series[first][-1][1], series[first][-1][0]
+    moved = "fell" if end < start else "rose" if end > start else "stayed"
+    binned = len(lines) > MOST_POINTS
+    return Chart(
+        title=f"{first} {moved} from {number(start)} to {number(end)} by step {integer(round(steps))}",
+        caption="Metrics of training over its steps"
+        + (f", each point the mean of about {-(-len(lines) // MOST_POINTS)} lines of the log." if binned else "."),
+        layers=(Layer(mark="line", columns=columns, x="step", y="value", color="metric"),),
+        x_title="step",
+        y_title=first if len(drawn) == 1 else "value, each metric in its own unit",
+        y_scale="log" if logarithmic else "linear",
+    )
+
+
+def _series(lines: Sequence[Any]) -> dict[str, Series]:
+    """Return every metric that was written at least twice, the loss first."""
+    found: dict[str, Series] = {}
+    for line in lines:
+        if not isinstance(line, dict) or not _is_number(line.get("step")):
+            continue
+        for name, value in line.items():
+            if name not in _NOT_DRAWN and _is_number(value):
+                found.setdefault(str(name), []).append((float(line["step"]), float(value)))
+    names = sorted((name for name, points in found.items() if len(points) > 1), key=lambda name: name != "loss")
+    return {name: _binned(found[name]) for name in names}
+
+
+def _comparable(series: dict[str, Series], first: str) -> dict[str, Series]:
+    size = _size(series[first])
+    near = [name for name in series if size / DECADES <= _size(series[name]) <= size * DECADES or name == first]
+    return {name: series[name] for name in near[:MOST_SERIES]}
+
+
+def _size(points: Series) -> float:
+    return max(abs(value) for _, value in points)
+
+
+def _binned(points: Series) -> Series:
+    width = -(-len(points) // MOST_POINTS)
+    bins = [points[start : start + width] for start in range(0, len(points), width)]
+    return [(_mean([step for step, _ in part]), _mean([value for _, value in part])) for part in bins]
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
