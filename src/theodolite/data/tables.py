@@ -58,8 +58,8 @@ def _read_npy(path: Path, file: BinaryIO) -> NDArray[np.float64]:
         version = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read_header(file)
-    except ValueError as error:
-        raise DataError(f"{path} is not a NumPy file: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # NumPy's parser of headers lets through whatever the damage provokes in it
+        raise DataError(f"{path} is not a NumPy file, or damaged ({type(error).__name__} in its header)") from None
     if dtype.kind not in "biuf":
         raise DataError(f"{path} holds {dtype}; plain numbers are needed (nothing pickled is read)")
     count = int(np.prod(shape, dtype=object))

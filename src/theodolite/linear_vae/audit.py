@@ -13,6 +13,8 @@ from theodolite.linear_vae.plan import NATS
 from theodolite.linear_vae.trained import ACTIVE_KL, DRAWS, Matrix, TrainedVAE, mean_and_uncertainty
 from theodolite.theory import elbo as closed_form
 
+SMALLEST = 0.0001  # nats: what is less is said to be
+
 
 def audit(run: RunFolder) -> Audit:
     """Measure a trained linear VAE against its plan, from its run folder and its data.
@@ -117,7 +119,7 @@ def _figures(findings: tuple[Finding, ...], config: LinearVAEConfig) -> tuple[Fi
     elbo, kept = found["elbo_trained"], found["active_dimensions"].measurement.value
     return (
         Figure(value=_number(elbo), unit=NATS, meaning=f"ELBO; at most {elbo.prediction.value:.3f} is possible"),
-        Figure(value=_at_most(elbo), unit=NATS, meaning="below the optimum"),
+        Figure(value=_at_most(elbo).split()[-1], unit=NATS, meaning="at most so far below the optimum"),
         Figure(value=f"{kept:.0f} of {config.latent_dim}", unit="dimensions", meaning="carry information"),
         Figure(value=f"{found['kl'].measurement.value:.2f}", unit=NATS, meaning="travel through the code z (KL)"),
     )
@@ -139,5 +141,5 @@ def _number(finding: Finding) -> str:
 
 def _at_most(finding: Finding, sign: int = 1) -> str:
     """Write how far the measurement may be below (1) or above (−1) its prediction, by the end of its interval."""
-    below = sign * (finding.prediction.value - finding.measurement.value)
-    return f"at most {max(below + finding.measurement.uncertainty, 0.0):.2g}"
+    below = sign * (finding.prediction.value - finding.measurement.value) + finding.measurement.uncertainty
+    return f"at most {below:.2g}" if below >= SMALLEST else f"less than {SMALLEST:g}"

@@ -118,13 +118,13 @@ def elbo_by_terms(theory: Terms, sampled: dict[str, Matrix]) -> Table:
     (reconstruction, r_error), (minus_kl, k_error), (elbo, e_error) = map(mean_and_uncertainty, drawn)
 
     def cells(name: str, value: float, practice: float | None = None, error: float = 0.0) -> tuple[Cell, ...]:
-        measured = (f"{practice:.4f}", f"± {error:.4f}") if practice is not None else ("", "")
-        return (name, f"{value:.4f}", *measured)
+        measured = (round(practice, 4), round(error, 5)) if practice is not None else (None, None)
+        return (name, round(value, 4), *measured)
 
     return Table(
         title=f"Closed form and sampling differ by {abs(likelihood + divergence - elbo):.2g} nats per sample",
         caption="The trained model's ELBO: six terms in closed form, and their sums by draws of z with 95% intervals.",
-        columns=("term", "closed form, nats", "by sampling, nats", "95%"),
+        columns=("term", "closed form, nats", "by sampling, nats", "±, nats"),
         rows=(
             cells("−(d/2) log 2πη_d²", theory.normaliser),
             cells("−E‖x − U W x‖² / 2η_d²", theory.residual),

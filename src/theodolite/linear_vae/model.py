@@ -43,7 +43,10 @@ class LinearVAE(nn.Module):
         # L below the diagonal, and the logarithm of its diagonal: at first the prior's
         self.unit_factor = nn.Parameter(torch.zeros(latent_dim, latent_dim))
         log_noise = 0.0 if noise_variance is None else math.log(noise_variance / data_scale**2)
-        self.unit_log_noise = nn.Parameter(torch.tensor(log_noise), requires_grad=noise_variance is None)
+        # a given δ stays what was given, whatever precision the matrices are in
+        self.unit_log_noise = nn.Parameter(
+            torch.tensor(log_noise, dtype=torch.float64), requires_grad=noise_variance is None
+        )
 
     @property
     def decoder(self) -> Float[Tensor, "data latent"]:

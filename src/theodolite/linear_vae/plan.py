@@ -11,6 +11,7 @@ from theodolite.theory import ppca
 
 NATS = "nats per sample"
 REACHED = 0.1  # nats per sample: a gap below this is called reached
+ROWS = 40  # of the table of dimensions
 BORDERLINE = 0.05  # an eigenvalue this close to the noise, relatively, may count as active or not
 
 
@@ -138,40 +139,23 @@ def _promises_of_training(greatest: float, kl: float) -> tuple[Prediction, ...]:
 
 def _diagram(config: LinearVAEConfig, d: int, noise: float) -> Diagram:
     k = config.latent_dim
-    how = "learned, at the optimum" if config.noise_variance is None else "given"
-    boxes = (
-        Box(key="x", x=0, y=0, width=120, height=90, lines=("x", f"{d} features", "mean subtracted")),
-        Box(
-            key="q",
-            x=170,
-            y=0,
-            width=190,
-            height=90,
-            lines=("q(z|x) = N(W x, Σ)", f"W {k} × {d}", f"Σ {k} × {k}, full"),
-        ),
-        Box(
-            key="z",
-            x=410,
-            y=0,
-            width=190,
-            height=90,
-            lines=("z = W x + L e", f"{k} dimensions", f"prior N(0, {config.prior_scale**2:g} I)"),
-            accent=True,
-        ),
-        Box(
-            key="p",
-            x=650,
-            y=0,
-            width=220,
-            height=90,
-            lines=("p(x|z) = N(U z, η_d² I)", f"U {d} × {k}", f"η_d² {noise:.4g}, {how}"),
-        ),
+    how = "at the optimum" if config.noise_variance is None else "given"
+    prior = f"prior N(0, {config.prior_scale**2:g} I)"
+    contents = (
+        ("x", 110, (f"{d} features", "mean subtracted"), "x"),
+        ("q", 150, (f"W {k} × {d}", f"Σ {k} × {k}, full"), "q(z|x) = N(W x, Σ)"),
+        ("z", 130, (f"{k} dimensions", prior), "z = W x + L e"),
+        ("p", 185, (f"U {d} × {k}", f"η_d² {noise:.3g}, {how}"), "p(x|z) = N(U z, η_d² I)"),
     )
+    boxes, left = [], 0.0
+    for key, width, lines, name in contents:
+        boxes.append(Box(key=key, x=left, y=0, width=width, height=80, lines=(name, *lines), accent=key == "z"))
+        left += width + 35
     count = d * k * 2 + k * (k + 1) // 2 + (config.noise_variance is None)
     return Diagram(
         title=f"A linear VAE of {count:,} numbers: {d} features through {k} latent dimensions",
         caption="Σ = L Lᵀ; e is standard normal. Training moves U, W, L and, where it is learned, η_d².",
-        boxes=boxes,
+        boxes=tuple(boxes),
         arrows=(Arrow(start="x", end="q"), Arrow(start="q", end="z"), Arrow(start="z", end="p")),
     )
 
@@ -182,12 +166,18 @@ def _spectrum_table(config: LinearVAEConfig, eigenvalues: NDArray[np.float64], n
     active = ppca.active_dimensions(eigenvalues, k, noise)
     share = eigenvalues / eigenvalues.sum()
     rows = tuple(
-        (j + 1, f"{eigenvalues[j]:.4g}", f"{share[j]:.1%}", f"{kl[j]:.3f}", "active" if j < active else "collapsed")
-        for j in range(min(k, 40))
+        (
+            j + 1,
+            float(f"{eigenvalues[j]:.4g}"),
+            round(100 * float(share[j]), 1),
+            round(float(kl[j]), 3),
+            "active" if j < active else "collapsed",
+        )
+        for j in range(min(k, ROWS))
     )
     return Table(
         title=f"{active} of {k} dimensions are predicted to carry {kl.sum():.2f} nats per sample",
         caption=f"A dimension is active if its eigenvalue λ exceeds η_d² = {noise:.4g}; it carries ½ log(λ / η_d²).",
-        columns=("dimension", "eigenvalue λ of the data", "share of the variance", "KL, nats", "prediction"),
+        columns=("dimension", "eigenvalue λ of the data", "of the variance, %", "KL, nats", "prediction"),
         rows=rows,
     )

@@ -1,0 +1,133 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from tests.tolerances import assert_identity
+
+from theodolite.kernel.errors import DataError
+from theodolite.kernel.runs import RunFolder
+from theodolite.kernel.verdict import compare
+from theodolite.linear_vae.audit import audit
+from theodolite.linear_vae.config import LinearVAEConfig, LinearVAETraining
+from theodolite.linear_vae.dataset import load
+from theodolite.linear_vae.plan import plan
+from theodolite.linear_vae.train import train
+from theodolite.linear_vae.trained import TrainedVAE, mean_and_uncertainty
+from theodolite.theory import elbo as theory
+
+
+def make(folder, steps=600, **settings):
+    config, training = LinearVAEConfig(**settings), LinearVAETraining(steps=steps, device="cpu", learning_rate=0.03)
+    run = RunFolder.create(folder, "linear-vae", config, training, plan(config))
+    train(config, training, run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("digits") / "run", latent_dim=5, prior_scale=2.0, race=False)
+
+
+@pytest.fixture(scope="module")
+def digits_audit(digits_run):
+    return audit(digits_run)
+
+
+def measured(found):
+    return {finding.prediction.name: finding.measurement for finding in found.findings}
+
+
+def test_on_digits_theory_and_practice_agree(digits_audit):
+    assert {finding.verdict for finding in digits_audit.findings} == {"holds"}
+    assert digits_audit.sentences[0].startswith("Training reached an ELBO of")
+    assert "5 of 5 latent dimensions carry information; the spectrum predicted 5." in digits_audit.sentences
+    assert not digits_audit.warnings
+
+
+def test_each_prediction_when_falsified_fails(digits_run, digits_audit):
+    measurements = measured(digits_audit)
+    for prediction in digits_run.plan.predictions:
+        wrong = prediction.model_copy(update={"value": prediction.value - 1 - 3 * prediction.tolerance})
+        (finding,) = compare([wrong], [measurements[prediction.name]])
+        assert finding.verdict == "fails"
+
+
+def test_the_measurements_are_what_the_closed_form_says_of_the_trained_weights(digits_run, digits_audit):
+    config = digits_run.settings(LinearVAEConfig)
+    data = load(config)
+    vae = TrainedVAE.load(digits_run, config, data)
+    L = vae.encoder_factor
+    weights = theory.Weights(vae.decoder, vae.encoder, L @ L.T, vae.noise_variance, vae.prior_variance)
+    S = data.train.T @ data.train / len(data.train)
+    found = measured(digits_audit)
+    assert abs(found["elbo_trained"].value - theory.elbo(S, weights)) < 2 * found["elbo_trained"].uncertainty
+    assert_identity(found["kl"].value, -sum(theory.terms(S, weights)[3:]))
+    assert_identity(vae.kl_by_direction(data.train).sum(), found["kl"].value)
+    likelihood = theory.log_likelihood(S, vae.decoder, vae.noise_variance, vae.prior_variance)
+    assert_identity(vae.log_likelihood(data.train), likelihood)
+
+
+def test_reconstructions_come_near_those_of_principal_components(digits_run):
+    config = digits_run.settings(LinearVAEConfig)
+    data = load(config)
+    ours = TrainedVAE.load(digits_run, config, data).reconstruct(data.held_out)
+    pca = PCA(5).fit(data.train)
+    theirs = pca.inverse_transform(pca.transform(data.held_out))
+    errors = [np.mean((data.held_out - made) ** 2) for made in (ours, theirs)]
+    assert 1 <= errors[0] / errors[1] < 1.1
+
+
+def test_its_exhibits_are_drawn_from_files_that_are_there(digits_run, digits_audit):
+    kinds = [exhibit.kind for exhibit in digits_audit.exhibits]
+    assert kinds == ["chart", "chart", "gallery", "grid", "table"]
+    gallery, grid = digits_audit.exhibits[2:4]
+    assert np.load(digits_run.exhibits / gallery.array).shape == (12, 8, 8)
+    assert np.load(digits_run.exhibits / gallery.nearest).dtype == np.uint8
+    assert np.load(digits_run.exhibits / grid.array).shape == (5, 8, 8)
+
+
+def test_the_table_adds_up(digits_audit):
+    rows = {row[0]: row[1:] for row in digits_audit.exhibits[-1].rows}
+    closed = [row[0] for row in rows.values()]
+    assert closed[3] == pytest.approx(sum(closed[:3]), abs=3e-4)
+    assert closed[7] == pytest.approx(sum(closed[4:7]), abs=3e-4)
+    assert closed[8] == pytest.approx(closed[3] + closed[7], abs=3e-4)
+
+
+def test_dimensions_below_the_noise_have_collapsed(tmp_path):
+    found = audit(make(tmp_path / "run", steps=500, noise_variance=0.3, race=False))
+    assert measured(found)["active_dimensions"].value == 4
+    assert {finding.verdict for finding in found.findings} == {"holds"}
+
+
+def test_training_cut_short_fails_and_warns(tmp_path):
+    found = audit(make(tmp_path / "run", steps=20))
+    assert found.failed
+    verdicts = {finding.prediction.name: finding.verdict for finding in found.findings}
+    assert verdicts["elbo_trained"] == "fails"
+    assert verdicts["elbo_bound"] == "holds"
+    assert verdicts["closed_form_error"] in {"holds", "undecided"}
+    assert found.sentences[0].startswith("Training stopped at")
+    assert "--resume" in found.warnings[0]
+
+
+def test_a_table_without_images_and_without_held_out_rows(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((50, 4)))
+    data = str(tmp_path / "x.npy")
+    run = make(tmp_path / "run", steps=5, data=data, latent_dim=2, held_out_share=0.0)
+    found = audit(run)
+    assert [exhibit.kind for exhibit in found.exhibits] == ["chart", "chart", "table"]
+    assert len(found.sentences) == 3
+    np.save(tmp_path / "x.npy", np.zeros((50, 4)) + np.eye(50, 4))
+    with pytest.raises(DataError, match="has another SHA-256"):
+        audit(run)
+    Path(data).unlink()
+    with pytest.raises(DataError, match="no file at"):
+        audit(run)
+
+
+def test_an_interval_is_as_wide_as_its_draws_say():
+    mean, half = mean_and_uncertainty(np.array([1.0, 3.0, 5.0, 7.0]))
+    assert mean == 4
+    assert_identity(half, 1.96 * np.std([1, 3, 5, 7], ddof=1) / 2)

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+from sklearn.decomposition import PCA
+from tests.tolerances import assert_identity
+
+from theodolite.linear_vae.config import LinearVAEConfig
+from theodolite.linear_vae.dataset import load
+from theodolite.linear_vae.plan import plan
+
+
+def predicted(**settings):
+    return {prediction.name: prediction for prediction in plan(LinearVAEConfig(**settings)).predictions}
+
+
+@pytest.mark.parametrize("prior_scale", [0.5, 1.0, 7.0])
+def test_the_optimum_is_the_likelihood_of_scikit_learns_model(prior_scale):
+    """Scikit-learn's probabilistic PCA, its divisor changed to n, whatever the prior."""
+    data = load(LinearVAEConfig())
+    pca = PCA(10, svd_solver="full").fit(data.train)
+    covariance = pca.get_covariance() * (len(data.train) - 1) / len(data.train)
+    # three pixels never change; the model's noise keeps the covariance regular
+    greatest = multivariate_normal(np.zeros(64), covariance).logpdf(data.train).mean()
+    found = predicted(prior_scale=prior_scale)
+    assert_identity(found["elbo_bound"].value, greatest)
+    assert_identity(found["elbo_trained"].value, greatest)
+    assert_identity(found["noise_variance"].value, pca.noise_variance_ * (len(data.train) - 1) / len(data.train))
+    assert found["elbo_bound"].claim == "upper bound"
+
+
+@pytest.mark.parametrize(("noise", "active"), [(0.05, 10), (0.15, 9), (0.3, 4)])
+def test_dimensions_below_a_given_noise_are_to_collapse(noise, active):
+    found = predicted(noise_variance=noise)
+    assert found["active_dimensions"].value == active
+    assert "noise_variance" not in found
+    assert plan(LinearVAEConfig(noise_variance=noise)).exhibits[1].title.startswith(f"{active} of 10")
+
+
+def test_a_borderline_dimension_may_count_either_way():
+    eigenvalue = np.linalg.eigvalsh(np.cov(load(LinearVAEConfig()).train.T, ddof=0))[-4]
+    assert predicted(noise_variance=eigenvalue * 1.01)["active_dimensions"].tolerance == 1
+    assert predicted(noise_variance=0.05)["active_dimensions"].tolerance == 0
+
+
+def test_data_of_too_low_rank_and_no_feature_left_over_are_said(tmp_path):
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "flat.npy", random.standard_normal((30, 2)) @ random.standard_normal((2, 5)))
+    flat = str(tmp_path / "flat.npy")
+    assert "grows without limit" in plan(LinearVAEConfig(data=flat, latent_dim=3)).assumptions[-1]
+    assert "leaves no feature over" in plan(LinearVAEConfig(data=flat, latent_dim=5)).assumptions[-1]
+    assert len(plan(LinearVAEConfig(data=flat, latent_dim=3, noise_variance=0.1)).assumptions) == 2
