@@ -7,8 +7,10 @@ from rich.table import Table
 
 from theodolite.kernel.exhibits import Exhibit
 from theodolite.kernel.exhibits import Table as TableExhibit
-from theodolite.kernel.records import Audit, Plan, Prediction
+from theodolite.kernel.records import Audit, Plan
+from theodolite.report.numbers import measured, memory, number
 
+_SIGNS = {"exact": "", "estimate": "≈ ", "lower bound": "≥ ", "upper bound": "≤ "}
 _MARKS = {"holds": "✓ holds", "fails": "✗ fails", "undecided": "? undecided"}
 
 
@@ -29,8 +31,8 @@ def print_examination(found: dict[str, Any]) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     table.add_row("versions", f"python {found['python']}, {versions}")
     table.add_row("system", f"{found['system']}, {found['processors']} processors, {found['threads']} threads in use")
-    table.add_row("memory", f"{found['memory_bytes'] / 2**30:.1f} GiB")
-    table.add_row("device", f"{found['device']}, {found['device_memory_bytes'] / 2**30:.1f} GiB")
+    table.add_row("memory", memory(found["memory_bytes"]))
+    table.add_row("device", f"{found['device']}, {memory(found['device_memory_bytes'])}")
     for name, rate in found["gflop_per_second"].items():
         table.add_row(f"matrix product, {name}", f"{number(round(rate))} GFLOP/s")
     table.add_row("memory copy", f"{number(found['copy_gb_per_second'])} GB/s")
@@ -41,9 +43,9 @@ def _print_plan(plan: Plan, console: Console) -> None:
     console.print(f"[bold]{plan.family}: what theory predicts[/bold]")
     for assumption in plan.assumptions:
         console.print(f"  assumed: {assumption}", markup=False)
-    table = _table("prediction", "value", "unit", "kind", "source")
+    table = _table("prediction", "value", "unit", "kind")
     for prediction in plan.predictions:
-        table.add_row(prediction.label, number(prediction.value), prediction.unit, prediction.claim, prediction.source)
+        table.add_row(prediction.label, number(prediction.value, figures=6), prediction.unit, prediction.claim)
     console.print(table)
 
 
@@ -51,14 +53,12 @@ def _print_audit(audit: Audit, console: Console) -> None:
     console.print(audit.title, style="bold", markup=False)
     for sentence in audit.sentences:
         console.print(sentence, markup=False)
-    table = _table("theory beside practice", "predicted", "kind", "measured", "unit", "verdict")
+    table = _table("theory beside practice", "predicted", "measured", "unit", "verdict")
     for finding in audit.findings:
-        measured = number(finding.measurement.value)
-        if finding.measurement.uncertainty:
-            measured += f" ± {finding.measurement.uncertainty:.2g}"
-        prediction: Prediction = finding.prediction
-        predicted = number(prediction.value)
-        table.add_row(prediction.label, predicted, prediction.claim, measured, prediction.unit, _MARKS[finding.verdict])
+        prediction, measurement = finding.prediction, finding.measurement
+        predicted = _SIGNS[prediction.claim] + number(prediction.value, figures=6)
+        found = measured(measurement.value, measurement.uncertainty)
+        table.add_row(prediction.label, predicted, found, prediction.unit, _MARKS[finding.verdict])
     if audit.findings:
         console.print(table)
     for warning in audit.warnings:
@@ -75,21 +75,13 @@ def _print_exhibit(exhibit: Exhibit, console: Console) -> None:
     console.print(table)
 
 
-def number(value: float | int | str | bool | None) -> str:
-    """Write a number for reading: integers whole with separated thousands, others to five digits."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return str(value)
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}".replace(",", " ")
-    return f"{value:.5g}"
-
-
 def _is_number(cell: Any) -> bool:
     return isinstance(cell, (int, float)) and not isinstance(cell, bool)
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column)
+    table.add_column(columns[0], overflow="fold", ratio=1)
+    for column in columns[1:]:
+        table.add_column(column, no_wrap=len(columns) <= 5)
     return table
