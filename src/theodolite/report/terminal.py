@@ -71,12 +71,14 @@ def _print_exhibit(exhibit: Exhibit, console: Console) -> None:
     console.print(exhibit.title, style="bold", markup=False)
     table = _table(*exhibit.columns)
     for row in exhibit.rows:
-        table.add_row(*("" if cell is None else number(cell) if _is_number(cell) else str(cell) for cell in row))
+        table.add_row(*map(_cell, row))
     console.print(table)
 
 
-def _is_number(cell: Any) -> bool:
-    return isinstance(cell, (int, float)) and not isinstance(cell, bool)
+def _cell(cell: str | float | bool | None) -> str:
+    if isinstance(cell, (int, float)) and not isinstance(cell, bool):
+        return number(cell, figures=6)
+    return "" if cell is None else str(cell)
 
 
 def _table(*columns: str) -> Table:
