@@ -7,8 +7,8 @@ from theodolite.coverage.heldout import HeldOut
 from theodolite.coverage.result import PrecisionRecall
 from theodolite.theory.coverage import clopper_pearson_upper
 
-SLOPES = np.tan(np.linspace(0.02, 0.98, 97) * np.pi / 2)
-CHOSEN_FOR = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # slopes whose best sets are tried
+SLOPES = np.geomspace(0.1, 10.0, 81)
+CHOSEN_FOR = (0.1, 0.3, 1.0, 3.0, 10.0)  # slopes whose best sets are tried
 
 
 def upper_curve(fits: tuple[HeldOut, ...], confidence: float) -> PrecisionRecall:
