@@ -16,7 +16,7 @@ _MARKS = {"holds": "✓ holds", "fails": "✗ fails", "undecided": "? undecided"
 
 def print_record(record: Plan | Audit) -> None:
     """Print a plan or an audit to stdout."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if isinstance(record, Plan):
         _print_plan(record, console)
     else:
@@ -36,13 +36,13 @@ def print_examination(found: dict[str, Any]) -> None:
     for name, rate in found["gflop_per_second"].items():
         table.add_row(f"matrix product, {name}", f"{number(round(rate))} GFLOP/s")
     table.add_row("memory copy", f"{number(found['copy_gb_per_second'])} GB/s")
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
 
 
 def _print_plan(plan: Plan, console: Console) -> None:
-    console.print(f"[bold]{plan.family}: what theory predicts[/bold]")
+    console.print(f"{plan.family}: what theory predicts", style="bold")
     for assumption in plan.assumptions:
-        console.print(f"  assumed: {assumption}", markup=False)
+        console.print(f"  assumed: {assumption}")
     table = _table("prediction", "value", "unit", "kind")
     for prediction in plan.predictions:
         table.add_row(prediction.label, number(prediction.value, figures=6), prediction.unit, prediction.claim)
@@ -50,9 +50,9 @@ def _print_plan(plan: Plan, console: Console) -> None:
 
 
 def _print_audit(audit: Audit, console: Console) -> None:
-    console.print(audit.title, style="bold", markup=False)
+    console.print(audit.title, style="bold")
     for sentence in audit.sentences:
-        console.print(sentence, markup=False)
+        console.print(sentence)
     table = _table("theory beside practice", "predicted", "measured", "unit", "verdict")
     for finding in audit.findings:
         prediction, measurement = finding.prediction, finding.measurement
@@ -62,13 +62,13 @@ def _print_audit(audit: Audit, console: Console) -> None:
     if audit.findings:
         console.print(table)
     for warning in audit.warnings:
-        console.print(f"warning: {warning}", markup=False)
+        console.print(f"warning: {warning}")
 
 
 def _print_exhibit(exhibit: Exhibit, console: Console) -> None:
     if not isinstance(exhibit, TableExhibit):
         return  # pictures are for the page
-    console.print(exhibit.title, style="bold", markup=False)
+    console.print(exhibit.title, style="bold")
     table = _table(*exhibit.columns)
     for row in exhibit.rows:
         table.add_row(*map(_cell, row))

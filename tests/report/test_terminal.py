@@ -1,0 +1,63 @@
+import pytest
+
+from theodolite.kernel.exhibits import Table, Text
+from theodolite.kernel.records import Audit, Finding, Measurement, Plan, Prediction
+from theodolite.report.terminal import print_examination, print_record
+
+PREDICTION = Prediction(
+    name="gap", label="Gap to [bold]the optimum[/bold]", value=1234.0, unit="nats", claim="upper bound", source="s"
+)
+TABLE = Table(title="Two rows", caption="c", columns=("name", "value"), rows=(("a", 1_000_000), ("b", None)))
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+def test_a_plan_shows_values_with_their_kind_and_its_tables(capsys):
+    plan = Plan(family="gan", config={}, assumptions=("x is real",), predictions=(PREDICTION,), exhibits=(TABLE,))
+    print_record(plan)
+    shown = capsys.readouterr().out.replace("\u202f", " ")
+    assert "assumed: x is real" in shown
+    assert "[bold]the optimum" in shown
+    assert "1 234" in shown
+    assert "upper bound" in shown
+    assert "1 000 000" in shown
+    assert "None" not in shown
+
+
+def test_an_audit_says_the_verdict_first_and_hides_no_warning(capsys):
+    finding = Finding(
+        prediction=PREDICTION,
+        measurement=Measurement(name="gap", value=2000.0, unit="nats", uncertainty=3.0, method="m"),
+        verdict="fails",
+    )
+    audit = Audit(
+        family="gan",
+        title="A GAN [red]on[/red] digits",
+        sentences=("Two digits are missing.",),
+        findings=(finding,),
+        warnings=("Only [3] samples.",),
+        exhibits=(Text(title="words", paragraphs=("p",)),),
+    )
+    print_record(audit)
+    lines = [line for line in capsys.readouterr().out.replace("\u202f", " ").splitlines() if line.strip()]
+    assert lines[0].startswith("A GAN [red]on[/red] digits")
+    assert lines[1].startswith("Two digits are missing.")
+    assert "≤ 1 234" in lines[3]
+    assert "2 000.0 ± 3.0" in lines[3]
+    assert "✗ fails" in lines[3]
+    assert lines[4].startswith("warning: Only [3] samples.")
+
+
+def test_an_examination_is_a_table(capsys):
+    found = {
+        "python": "3.11", "versions": {"torch": "2"}, "system": "Linux", "processors": 2, "threads": 2,
+        "memory_bytes": 2**34, "device": "cpu", "device_memory_bytes": 2**34,
+        "gflop_per_second": {"float32": 71.6}, "copy_gb_per_second": 8.0,
+    }  # fmt: skip
+    print_examination(found)
+    shown = capsys.readouterr().out
+    assert "16 GiB" in shown
+    assert "GFLOP/s" in shown
