@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -184,8 +185,9 @@ def _npy_header(file: BinaryIO, name: str, size: int) -> tuple[tuple[int, ...], 
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
-    except ValueError as error:
-        raise DataError(f"{name} is not a NumPy array: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # the header is Python text: what is damaged fails in many ways
+        said = str(error).splitlines()
+        raise DataError(f"{name} is not a NumPy array: {said[0] if said else type(error).__name__}") from None
     if dtype.kind not in "biuf":
         raise DataError(f"{name} holds {dtype}; plain numbers are needed (nothing pickled is read)")
     said = int(np.prod(shape, dtype=object)) * dtype.itemsize
@@ -213,7 +215,7 @@ def _read_npz(path: Path) -> Samples:
             with archive.open(chosen + ".npy") as member:
                 # the archive states the size and stops there; a header that says otherwise is refused
                 return _read_npy(member, f"{path} ({chosen})", sizes[chosen])  # type: ignore[arg-type]
-    except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError, RuntimeError) as error:
         raise DataError(f"{path} is not a sound .npz file: {error}") from None
 
 
