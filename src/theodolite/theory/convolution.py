@@ -77,28 +77,47 @@ def live_taps(extent: int, used: int, kernel: int) -> int:
     return sum(max(0, -d) < min(used, extent - d) for d in range(-r, r + 1))
 
 
-def unet_reach(stages: int, convolutions: int, kernel: int, pool: int) -> int:
-    """Positions of the input on either side on which one cell of the deepest map's grid depends in the output.
+def unet_window(position: int, stages: int, convolutions: int, kernel: int, pool: int) -> tuple[int, int]:
+    """First and last position of an unbounded axis on which one output of a U-Net depends.
 
-    An output at phase q of its cell (0 ≤ q < poolᴺ) depends on reach + q positions before it and reach + poolᴺ − 1 −
-    q after it.
+    The window's length depends on where in its cell of poolᴺ positions the output lies, for pooling and up-convolution
+    work on a fixed grid.
 
-    Holds when: N stages of M convolutions with an odd kernel (stride 1), pooling and up-convolution by the same
-    window, M convolutions at the bottom and M in every decoder stage.
-    Source: (kernel − 1)/2 times the scale, summed over the deepest path, M·r·(2·(1 + pool + … + poolᴺ⁻¹) + poolᴺ);
-    Araujo, Norris & Sim 2019, equation 2.
+    Holds when: N stages of M convolutions with an odd kernel (stride 1), pooling and up-convolution by one window, M
+    convolutions at the bottom and M in every decoder stage. The deepest path sees all that any skip sees.
+    Source: the window of an output followed backwards, layer by layer (Araujo, Norris & Sim 2019, equations 3 and 4).
     """
-    r = kernel // 2
-    # encoder and decoder stage i work on a grid of pool^i input positions
-    scales: list[int] = [pool**i for i in range(stages + 1)]
-    return convolutions * r * (2 * sum(scales[:-1]) + scales[-1])
+    reach = convolutions * (kernel // 2)
+    first = last = position
+    for _ in range(stages):
+        # a decoder block, then the up-convolution: its output p comes from position ⌊p / pool⌋ below
+        first, last = (first - reach) // pool, (last + reach) // pool
+    first, last = first - reach, last + reach
+    for _ in range(stages):
+        # pooling: position p comes from pool·p … pool·p + pool − 1 above, then an encoder block
+        first, last = pool * first - reach, pool * last + pool - 1 + reach
+    return first, last
 
 
 def unet_receptive_field(stages: int, convolutions: int, kernel: int, pool: int) -> int:
-    """Positions along one axis of an unbounded input on which each output depends (a count).
+    """Positions of the input along one axis that the outputs seeing most depend on (a count).
 
-    Holds when: as for `unet_reach`; near the border of a clip the part outside it is padding.
-    Source: `unet_reach` on both sides of a cell of poolᴺ positions.
+    Holds when: as for `unet_window`, away from the borders of the clip.
+    Source: the longest `unet_window` of a cell.
     """
-    cell: int = pool**stages
-    return 2 * unet_reach(stages, convolutions, kernel, pool) + cell
+    windows = _windows_of_a_cell(stages, convolutions, kernel, pool)
+    return max(last - first + 1 for first, last in windows)
+
+
+def unet_halo(stages: int, convolutions: int, kernel: int, pool: int) -> int:
+    """Positions on either side that a tile of whole cells needs for its outputs to be those of the whole (a count).
+
+    Holds when: as for `unet_window`, and tiles begin at multiples of poolᴺ.
+    Source: how far the windows of a cell's outputs stand out of the cell.
+    """
+    windows = _windows_of_a_cell(stages, convolutions, kernel, pool)
+    return max(max(-first, last - (len(windows) - 1)) for first, last in windows)
+
+
+def _windows_of_a_cell(stages: int, convolutions: int, kernel: int, pool: int) -> list[tuple[int, int]]:
+    return [unet_window(position, stages, convolutions, kernel, pool) for position in range(pool**stages)]

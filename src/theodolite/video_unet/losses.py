@@ -1,0 +1,46 @@
+"""The loss of a reconstructed clip, and tensors from clips."""
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from theodolite.video_unet.config import VideoUNetConfig
+
+Clip = Float[Tensor, "batch channels frames height width"]
+
+SMOOTH = 1e-3
+"""Below errors of this size (a quarter of a grey level) the Charbonnier loss is quadratic."""
+
+
+def reconstruction_loss(config: VideoUNetConfig, reconstruction: Clip, clip: Clip) -> Float[Tensor, ""]:
+    """Return the mean pixel loss plus `temporal_weight` times that of the differences between successive frames.
+
+    The second term sees what the first cannot: an error that flickers costs more than the same error standing still.
+    """
+    error = reconstruction - clip
+    loss = _penalty(config, error).mean()
+    if clip.shape[2] > 1 and config.temporal_weight:
+        flicker = error[:, :, 1:] - error[:, :, :-1]
+        loss = loss + config.temporal_weight * _penalty(config, flicker).mean()
+    return loss
+
+
+def _penalty(config: VideoUNetConfig, error: Tensor) -> Tensor:
+    if config.loss == "squared":
+        return error.square()
+    # √(e² + ε²) − ε, Charbonnier et al. 1994: for large errors their size, so that edges are not averaged away
+    return (error.square() + SMOOTH**2).sqrt() - SMOOTH
+
+
+def to_tensor(clips: NDArray[np.uint8], device: torch.device) -> Clip:
+    """Return uint8 clips (n, frames, height, width, channels) as float32 in [0, 1], channels second."""
+    return rearrange(torch.from_numpy(clips).to(device), "n f h w c -> n c f h w").float() / 255.0
+
+
+def to_pixels(reconstruction: Clip) -> NDArray[np.uint8]:
+    """Return reconstructions as uint8 clips (n, frames, height, width, channels), clamped to [0, 1]."""
+    pixels = (reconstruction.detach().float().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+    return np.asarray(rearrange(pixels, "n c f h w -> n f h w c").cpu().numpy())

@@ -1,0 +1,134 @@
+"""The video U-Net: convolutions directly on frames × height × width, down and up again."""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from theodolite.video_unet.config import VideoUNetConfig
+
+Clip = Float[Tensor, "batch channels frames height width"]
+Deep = Float[Tensor, "batch deep_channels deep_frames deep_height deep_width"]
+
+
+class Convolutions(nn.ModuleList):
+    """M convolutions that keep the size, each followed by a rectifier.
+
+    Parameters
+    ----------
+    channels : list of int
+        Channels before the first convolution and after each.
+    kernel : int
+        Odd side of the kernels; zeros are read outside the clip.
+    """
+
+    def __init__(self, channels: list[int], kernel: int) -> None:
+        super().__init__(nn.Conv3d(i, o, kernel, padding=kernel // 2) for i, o in pairwise(channels))
+
+    def forward(self, x: Float[Tensor, "batch c frames height width"]) -> Clip:
+        """Return a map of the same size."""
+        for convolution in self:
+            x = F.relu(convolution(x))
+        return x
+
+
+class Encoder(nn.Module):
+    """One encoder block: convolutions, then pooling. Its map before pooling is the skip connection."""
+
+    def __init__(self, channels: list[int], kernel: int, pool: int, *, round_up: bool) -> None:
+        super().__init__()
+        self.convolutions = Convolutions(channels, kernel)
+        self.pool = nn.MaxPool3d(pool, ceil_mode=round_up)
+
+    def forward(self, x: Float[Tensor, "batch c frames height width"]) -> tuple[Clip, Deep]:
+        """Return the skip and the pooled map."""
+        skip = self.convolutions(x)
+        return skip, self.pool(skip)
+
+
+class Decoder(nn.Module):
+    """One decoder block: up-convolution, fitted to the skip's size, joined with the skip, then convolutions."""
+
+    def __init__(self, deep: int, channels: list[int], kernel: int, pool: int, *, skips: bool) -> None:
+        super().__init__()
+        width = channels[0]
+        self.skips = skips
+        self.up = nn.ConvTranspose3d(deep, width, kernel_size=pool, stride=pool)
+        self.convolutions = Convolutions([2 * width if skips else width, *channels[1:]], kernel)
+
+    def forward(self, deep: Deep, skip: Clip) -> Clip:
+        """Return a map of the skip's size; without skips only that size is taken from it."""
+        up = fit(self.up(deep), skip.shape[2:])
+        joined = torch.cat([up, skip], dim=1) if self.skips else up
+        result: Tensor = self.convolutions(joined)
+        return result
+
+
+class VideoUNet(nn.Module):
+    """A U-Net auto-encoder for clips of any frames, height and width ≥ 1.
+
+    Rounding sizes down needs every side ≥ pool^stages. No layer looks at whole-clip statistics.
+
+    Parameters
+    ----------
+    config : VideoUNetConfig
+        N stages of M convolutions, channels, kernel, pooling, rounding, skips.
+    """
+
+    def __init__(self, config: VideoUNetConfig) -> None:
+        super().__init__()
+        m, kernel, pool = config.convolutions, config.kernel, config.pool
+        widths = [config.base * 2**stage for stage in range(config.stages + 1)]
+        deepest = config.code_channels or widths[-1]
+
+        self.encoders = nn.ModuleList()
+        for before, width in zip([config.channels, *widths], widths[:-1], strict=False):
+            round_up = config.rounding == "up"
+            self.encoders.append(Encoder([before] + [width] * m, kernel, pool, round_up=round_up))
+
+        self.bottleneck = Convolutions([widths[-2]] + [widths[-1]] * (m - 1) + [deepest], kernel)
+
+        self.decoders = nn.ModuleList()
+        for below, width in zip([deepest, *widths[-2:0:-1]], widths[-2::-1], strict=True):
+            self.decoders.append(Decoder(below, [width] * (m + 1), kernel, pool, skips=config.skips))
+
+        self.head = nn.Conv3d(widths[0], config.channels, kernel_size=1)
+
+        for part in self.modules():
+            _keep_power(part)
+
+    def forward(self, clip: Clip) -> Clip:
+        """Reconstruct clips with values in [0, 1]; the result has the same shape and is not clamped."""
+        skips = []
+        x = clip
+        for encoder in self.encoders:
+            skip, x = encoder(x)
+            skips.append(skip)
+        x = self.bottleneck(x)
+        for decoder in self.decoders:
+            x = decoder(x, skips.pop())
+        reconstruction: Tensor = self.head(x)
+        return reconstruction
+
+
+def _keep_power(part: nn.Module) -> None:
+    """Draw weights so that a map's mean square is, on average, that of the map before it (He et al. 2015)."""
+    if isinstance(part, nn.Conv3d):
+        # a rectifier halves the power, so the variance is 2/fan-in
+        nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+        nn.init.constant_(part.get_parameter("bias"), 0.0)
+    if isinstance(part, nn.ConvTranspose3d):
+        # windows do not overlap: each output is one tap of every input channel, and no rectifier follows
+        nn.init.normal_(part.weight, std=part.in_channels**-0.5)
+        nn.init.constant_(part.get_parameter("bias"), 0.0)
+
+
+def fit(x: Deep, size: torch.Size) -> Clip:
+    """Crop the end of each axis to `size`, or pad it with zeros."""
+    frames, height, width = size
+    x = x[..., :frames, :height, :width]
+    if x.shape[2:] == size:
+        return x
+    return F.pad(x, (0, width - x.shape[4], 0, height - x.shape[3], 0, frames - x.shape[2]))

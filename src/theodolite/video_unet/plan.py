@@ -1,0 +1,134 @@
+"""What theory says of a video U-Net before it is trained. No torch."""
+
+from theodolite.kernel.exhibits import Chart, Layer
+from theodolite.kernel.records import Plan, Prediction
+from theodolite.theory.convolution import unet_receptive_field
+from theodolite.video_unet.architecture import code, maps
+from theodolite.video_unet.baselines import Baseline, baseline
+from theodolite.video_unet.blueprint import shape_table, u_diagram
+from theodolite.video_unet.config import VideoUNetConfig
+
+DECIBEL = "dB"
+ANSWER = "docs/answers/q3.md"
+
+
+def plan(config: VideoUNetConfig) -> Plan:
+    """Predict every map, the cost, the reach of each output, and what codes that need no training make of the clips."""
+    deepest = code(config)
+    linear = baseline(config, deepest.numbers)
+    return Plan(
+        family="video-unet",
+        config=config.model_dump(mode="json"),
+        assumptions=_assumptions(config, linear),
+        predictions=(*_counts(config), *_quality(config, linear)),
+        exhibits=(u_diagram(config), shape_table(config), *([linear_codes(linear)] if linear else [])),
+    )
+
+
+def linear_codes(linear: Baseline, networks: dict[str, tuple[float, float]] | None = None) -> Chart:
+    """Draw PSNR against code size for linear codes, and for networks as (code size, PSNR) where there are any."""
+    layers = [
+        _curve(linear.sizes, linear.cosine, "cosine transform"),
+        _curve(linear.principal_sizes, linear.principal, "principal components"),
+    ]
+    if networks:
+        names, points = list(networks), list(networks.values())
+        columns = {"size": [p[0] for p in points], "psnr": [p[1] for p in points], "code": names}
+        layers.append(Layer(mark="point", columns=columns, x="size", y="psnr", color="code"))
+    largest = f"{linear.cosine[-1]:.1f} dB"
+    told = "; ".join(f"{name}: {value:.1f} dB" for name, (_, value) in (networks or {}).items())
+    return Chart(
+        title=f"A linear code of {linear.sizes[-1]:,} numbers keeps {largest}" + (f"; {told}" if told else ""),
+        caption=f"Mean PSNR of {linear.clips} held-out clips against the numbers kept of each; dashed codes need no "
+        "network.",
+        layers=tuple(layers),
+        x_title="numbers in the code of one clip",
+        y_title="PSNR (dB)",
+        x_scale="log",
+        roles={"without skips": "accent"} if networks else {},
+    )
+
+
+def _curve(sizes: tuple[int, ...], values: tuple[float, ...], name: str) -> Layer:
+    columns = {"size": list(sizes), "psnr": list(values), "code": [name] * len(sizes)}
+    return Layer(mark="line", columns=columns, x="size", y="psnr", color="code", dashed=True)
+
+
+def _counts(config: VideoUNetConfig) -> tuple[Prediction, ...]:
+    made = maps(config)
+    sees = unet_receptive_field(config.stages, config.convolutions, config.kernel, config.pool)
+    total = {kind: sum(getattr(each, kind) for each in made) for kind in ("parameters", "dead", "work", "kept")}
+    counted = (
+        (
+            "parameters",
+            "weights and biases",
+            total["parameters"],
+            "parameters",
+            "Q3.a: k³·cᵢₙ·cₒᵤₜ + cₒᵤₜ a convolution",
+        ),
+        ("maps_as_planned", "maps of the size in the table", len(made), "maps", "Q3.b, Q3.d: Dumoulin & Visin 2016"),
+        ("dead_weights", "weights that only ever meet padding", total["dead"], "parameters", "Q3.b: taps outside"),
+        ("multiply_adds", "work for one clip", total["work"], "multiply-adds", "Q3.b: k³·cᵢₙ·cₒᵤₜ·positions"),
+        ("kept_bytes", "what a training step keeps of one clip", total["kept"], "bytes", "Q3.b: maps read backwards"),
+        ("receptive_field", "input that each output sees along an axis", sees, "positions", "Q3.d: Araujo et al. 2019"),
+    )
+    return tuple(
+        Prediction(name=name, label=label, value=value, unit=unit, claim="exact", source=f"{ANSWER}, {source}")
+        for name, label, value, unit, source in counted
+    )
+
+
+def _quality(config: VideoUNetConfig, linear: Baseline | None) -> tuple[Prediction, ...]:
+    told: list[Prediction] = []
+    if linear is not None:
+        told.append(
+            Prediction(
+                name="psnr_cosine_code",
+                label=f"held-out PSNR of a cosine code of {linear.sizes[-1]:,} numbers",
+                value=linear.cosine[-1],
+                unit=DECIBEL,
+                claim="exact",
+                source=f"{ANSWER}, Q3.e: Parseval; Ahmed, Natarajan & Rao 1974",
+                tolerance=0.01,
+            )
+        )
+        told.extend(
+            Prediction(
+                name=f"psnr_{name}",
+                label=f"held-out PSNR {name.replace('_', ' ')}; one constant colour is the least",
+                value=linear.constant,
+                unit=DECIBEL,
+                claim="lower bound",
+                source=f"{ANSWER}, Q3.e: the head's bias alone can paint the mean colour",
+                tolerance=linear.constant_uncertainty,
+            )
+            for name in config.networks
+        )
+    if config.compare_skips:
+        told.append(
+            Prediction(
+                name="gain_of_skips",
+                label="held-out PSNR with skips less that without",
+                value=0.0,
+                unit=DECIBEL,
+                claim="lower bound",
+                source=f"{ANSWER}, Q3.e: with zero weights on the skips the one network is the other",
+            )
+        )
+    return tuple(told)
+
+
+def _assumptions(config: VideoUNetConfig, linear: Baseline | None) -> tuple[str, ...]:
+    told = [
+        "Convolutions slide by 1 and read zeros outside the clip, so that they keep every size; kernels are cubes.",
+        "Each convolution but the last is followed by a rectifier; nothing is normalised over a clip.",
+        "Pooling takes the largest of a window; up-convolutions have the pooling's window as kernel and stride.",
+        "Multiply-adds count taps that read padding; memory counts float32 maps, not weights.",
+    ]
+    if config.rounding == "down":
+        told.append("Rounding down leaves the last positions out of the deep path; the decoder sees zeros there.")
+    if config.compare_skips:
+        told.append("That skips do not harm is a statement of the optimum; training need not find it.")
+    if linear is None:
+        told.append("No linear code is compared: the clips are not embedded ones, or too large for a quick plan.")
+    return tuple(told)

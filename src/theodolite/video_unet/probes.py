@@ -1,0 +1,144 @@
+"""Measurements of a built network: it is run and watched, never counted from its settings."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from theodolite.video_unet.config import VideoUNetConfig
+from theodolite.video_unet.model import VideoUNet
+
+
+def observed_shapes(network: VideoUNet, clip: Tensor) -> dict[str, str]:
+    """Return the dimensions, frames×height×width×channels, of what every module returned for a clip.
+
+    ``decoders.i.join`` is what the decoder's first convolution was given, ``decoders.i.fit`` the part of it that came
+    from below.
+    """
+    seen: dict[str, str] = {"input": _dimensions(clip)}
+    with _hooks() as handles:
+        for name, part in network.named_modules():
+            if not isinstance(part, (nn.Conv3d, nn.ConvTranspose3d, nn.MaxPool3d)):
+                continue
+            handles.append(part.register_forward_hook(_note_output(seen, name)))
+            if name.startswith("decoders") and name.endswith("convolutions.0"):
+                handles.append(part.register_forward_pre_hook(_note_input(seen, name.split(".convolutions")[0])))
+        network(clip)
+    return seen
+
+
+def _note_output(seen: dict[str, str], name: str) -> Any:
+    def note(part: nn.Module, given: Any, returned: Tensor) -> None:
+        seen[name] = _dimensions(returned)
+
+    return note
+
+
+def _note_input(seen: dict[str, str], block: str) -> Any:
+    def note(part: nn.Module, given: tuple[Tensor, ...]) -> None:
+        seen[f"{block}.join"] = _dimensions(given[0])
+        raised = int(seen[f"{block}.up"].split("×")[-1])
+        seen[f"{block}.fit"] = _dimensions(given[0][:, :raised])
+
+    return note
+
+
+def _dimensions(x: Tensor) -> str:
+    _, channels, frames, height, width = x.shape
+    return f"{frames}×{height}×{width}×{channels}"
+
+
+def multiply_adds(config: VideoUNetConfig) -> int:
+    """Count the multiply-adds of one clip with PyTorch's own counter, on tensors without memory."""
+    with torch.device("meta"):
+        network, clip = VideoUNet(config), torch.empty(1, config.channels, config.frames, config.height, config.width)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(clip)
+    return int(counter.get_total_flops()) // 2
+
+
+def kept_bytes(config: VideoUNetConfig) -> int:
+    """Bytes that autograd keeps of one clip for the backward pass, weights left out; each storage counts once."""
+    kept: dict[int, Tensor] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        # the tensors stay referenced, so that no address is used twice
+        kept[x.untyped_storage()._cdata] = x
+        return x
+
+    with torch.device("meta"):
+        network, clip = VideoUNet(config), torch.empty(1, config.channels, config.frames, config.height, config.width)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        reconstruction = network(clip)
+    weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
+    del reconstruction
+    return sum(x.untyped_storage().nbytes() for address, x in kept.items() if address not in weights)
+
+
+def dead_weights(config: VideoUNetConfig) -> int:
+    """Count the weights whose gradient is zero although every weight, bias and pixel is positive.
+
+    A rectifier passes what is positive, so a gradient is zero only where no path leads from the clip, or from a bias,
+    through the weight to the reconstruction.
+    """
+    network = _positive(config)
+    clip = torch.ones(1, config.channels, config.frames, config.height, config.width, dtype=torch.float64)
+    network(clip).sum().backward()
+    return sum(int((weight.grad == 0).sum()) for weight in network.parameters() if weight.grad is not None)
+
+
+def receptive_field(config: VideoUNetConfig) -> int:
+    """Count the frames of a long clip on which one frame, far from both ends, depends; the most that any does.
+
+    The support of a gradient through a network of the same depth and kernels with one channel, all weights positive;
+    every frame of one cell of pool^stages is asked.
+    """
+    cell = config.pool**config.stages
+    # no window is longer than this: each block reaches (kernel − 1)/2 · scale a convolution
+    frames = 8 * config.convolutions * config.kernel * cell
+    narrow = {"channels": 1, "base": 1, "code_channels": None, "skips": True, "rounding": "up"}
+    network = _positive(config.model_copy(update=narrow))
+    clips = torch.ones(cell, 1, frames, 1, 1, dtype=torch.float64, requires_grad=True)
+    asked = torch.arange(cell)
+    network(clips)[asked, 0, frames // 2 + asked].sum().backward()
+    gradient = torch.zeros_like(clips) if clips.grad is None else clips.grad
+    return int((gradient > 0).sum(dim=(1, 2, 3, 4)).max())
+
+
+class _MeanPool(nn.Module):
+    """Pooling by means, in the place of pooling by maxima: every position a window holds can speak."""
+
+    def __init__(self, window: int, *, round_up: bool) -> None:
+        super().__init__()
+        self.window, self.round_up = window, round_up
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.round_up:
+            short = [-size % self.window for size in reversed(x.shape[2:])]
+            x = F.pad(x, [part for missing in short for part in (0, missing)])
+        return F.avg_pool3d(x, self.window)
+
+
+def _positive(config: VideoUNetConfig) -> nn.Module:
+    """Build the network with positive weights that sum to about 1 into each number, and pooling by means."""
+    network = VideoUNet(config).double()
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, 1.0 / max(1, parameter[0].numel()))
+    for encoder in network.encoders:
+        encoder.register_module("pool", _MeanPool(config.pool, round_up=config.rounding == "up"))
+    return network
+
+
+@contextmanager
+def _hooks() -> Iterator[list[Any]]:
+    """Collect the handles of hooks, and take every hook off again."""
+    handles: list[Any] = []
+    try:
+        yield handles
+    finally:
+        for handle in handles:
+            handle.remove()

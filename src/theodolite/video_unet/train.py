@@ -1,0 +1,77 @@
+"""Training of the video U-Net and of its twin without skips, on the same batches."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from theodolite.engine.loop import Step, Task, fit
+from theodolite.kernel.runs import RunFolder
+from theodolite.video_unet.config import VideoUNetConfig, VideoUNetTraining
+from theodolite.video_unet.losses import reconstruction_loss, to_tensor
+from theodolite.video_unet.model import VideoUNet
+from theodolite.video_unet.samples import Samples, samples
+
+WARM_UP = 10
+"""Steps in which the step size rises to its largest."""
+
+
+class VideoUNetTask(Task):
+    """Fits every network that the configuration names; they share batches and nothing else.
+
+    Parameters
+    ----------
+    config : VideoUNetConfig
+        Architecture, clips, loss.
+    training : VideoUNetTraining
+        Steps, batch, rate, seed.
+    clips : Samples
+        What to train on.
+    """
+
+    name = "video-unet"
+
+    def __init__(self, config: VideoUNetConfig, training: VideoUNetTraining, clips: Samples) -> None:
+        self.config, self.training, self.clips = config, training, clips
+        self.sample_count = clips.count
+        with torch.random.fork_rng():
+            torch.manual_seed(training.seed)
+            self.networks = {name: VideoUNet(settings) for name, settings in config.networks.items()}
+        parameters = [weight for network in self.networks.values() for weight in network.parameters()]
+        self.optimizers = {"adam": torch.optim.Adam(parameters, lr=training.learning_rate, betas=(0.9, 0.99))}
+
+    def step(self, at: Step) -> dict[str, Tensor | float]:
+        """One step: reconstruct a batch with every network, follow the sum of their losses downhill."""
+        clips = to_tensor(self.clips.draw(at.ids.tolist()), at.device)
+        losses = {
+            f"loss_{name}": reconstruction_loss(self.config, network(clips), clips)
+            for name, network in self.networks.items()
+        }
+        adam = self.optimizers["adam"]
+        for group in adam.param_groups:
+            group["lr"] = self.training.learning_rate * rate_share(at.number, at.total)
+        adam.zero_grad()
+        # the networks share no weight, so the gradient of the sum is that of each loss for its own network
+        loss = torch.stack(list(losses.values())).sum()
+        at.backward(loss)
+        adam.step()
+        return {"loss": loss, **losses}
+
+
+def rate_share(step: int, total: int) -> float:
+    """Share of the largest step size at a step: up in a straight line, then down along half a cosine."""
+    rise = min(1.0, (step + 1) / WARM_UP)
+    return rise * 0.5 * (1.0 + math.cos(math.pi * step / total))
+
+
+def train(config: VideoUNetConfig, training: VideoUNetTraining, run: RunFolder) -> None:
+    """Train in the run folder, from its checkpoint where there is one.
+
+    Raises
+    ------
+    DataError
+        If the clips are missing or damaged, or fewer than a batch.
+    """
+    clips = samples(config)
+    run.write_json("data.json", {**clips.origin, "training": clips.count, "warnings": list(clips.warnings)})
+    fit(VideoUNetTask(config, training, clips), training, run)
