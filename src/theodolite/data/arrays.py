@@ -186,8 +186,8 @@ def _npy_header(file: BinaryIO, name: str, size: int) -> tuple[tuple[int, ...], 
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
     except Exception as error:  # the header is Python text: what is damaged fails in many ways
-        said = str(error).splitlines()
-        raise DataError(f"{name} is not a NumPy array: {said[0] if said else type(error).__name__}") from None
+        lines = str(error).splitlines()
+        raise DataError(f"{name} is not a NumPy array: {lines[0] if lines else type(error).__name__}") from None
     if dtype.kind not in "biuf":
         raise DataError(f"{name} holds {dtype}; plain numbers are needed (nothing pickled is read)")
     said = int(np.prod(shape, dtype=object)) * dtype.itemsize

@@ -1,0 +1,152 @@
+"""What holds whatever the classifier is: tried with scores that are perfect, blind and misleading."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from theodolite.coverage.certificates import certify, choose_threshold
+from theodolite.coverage.curves import SLOPES, upper_curve
+from theodolite.coverage.heldout import HeldOut, auc, game_value
+from theodolite.coverage.missed import name_missed
+from theodolite.coverage.selfcheck import false_naming, smallest_named_share
+from theodolite.theory.coverage import smallest_nameable_mass, total_variation
+
+TAU, ALPHA = 0.1, 0.2
+RUNS = 120
+HALVES = (np.arange(250), np.arange(250, 500))
+MISSING = 0.08  # of the data in a mode that is not generated …
+RARE = 0.12  # … and in one that is generated at a quarter of its share: covered
+
+SCORES = {
+    "perfect": lambda x, _: -np.abs(x - 8),
+    "noisy": lambda x, rng: -np.abs(x - 8) + rng.normal(0, 2, x.size),
+    "blind": lambda x, rng: rng.normal(size=x.size),
+    "misleading": lambda x, _: -np.abs(x + 8),
+    "constant": lambda x, _: np.zeros(x.size),
+}
+
+
+def _draw(rng, n, missing, rare):
+    kind = rng.random(n)
+    centre = np.where(kind < missing, 8.0, np.where(kind < missing + rare, -8.0, 0.0))
+    return centre + rng.normal(size=n), kind < missing
+
+
+def _held_out(score, rng, fakes=3000):
+    real, missing = _draw(rng, 500, MISSING, RARE)
+    train_real, train_fake = _draw(rng, 250, MISSING, RARE)[0], _draw(rng, 500, 0, RARE / 4)[0]
+    fake = _draw(rng, fakes, 0, RARE / 4)[0]
+    fits = tuple(
+        HeldOut(score(real[half], rng), score(fake, rng), score(train_real, rng), score(train_fake, rng))
+        for half in HALVES
+    )
+    return fits, missing
+
+
+@pytest.fixture(scope="module", params=SCORES)
+def runs(request):
+    """Many audits of one generator with one score."""
+    rng = np.random.default_rng(0)
+    return request.param, [_held_out(SCORES[request.param], rng) for _ in range(RUNS)]
+
+
+def test_false_discovery_rate_is_held_and_a_good_score_has_power(runs):
+    score, audits = runs
+    proportions, powers = [], []
+    for fits, missing in audits:
+        named, p_values = name_missed(fits, HALVES, TAU, ALPHA)
+        proportions.append((named & ~missing).sum() / max(named.sum(), 1))
+        powers.append((named & missing).sum() / missing.sum())
+        assert ((p_values > 0) & (p_values <= 1)).all()
+    error = np.std(proportions) / math.sqrt(RUNS)
+    assert np.mean(proportions) <= ALPHA + 4 * error
+    if score == "perfect":
+        assert np.mean(powers) > 0.8
+
+
+def test_certificates_do_not_exceed_the_truth(runs):
+    score, audits = runs
+    bounds = [certify(fits, TAU, 0.95) for fits, _ in audits]
+    assert np.mean([bound.lower > MISSING for bound in bounds]) <= 0.05
+    assert all(0 <= bound.lower <= bound.estimate <= 1 for bound in bounds)
+    # TV: the missing mode, and three quarters of the rare one
+    truth = MISSING + 0.75 * RARE
+    assert np.mean([certify(fits, 1.0, 0.95).lower > truth for fits, _ in audits]) <= 0.05
+    if score == "perfect":
+        assert np.mean([bound.lower for bound in bounds]) > MISSING / 4
+        assert np.mean([bound.estimate for bound in bounds]) <= MISSING
+
+
+def test_what_is_invented_is_certified_with_the_roles_exchanged():
+    rng = np.random.default_rng(1)
+    real, fake = rng.normal(0, 1, 1000), np.r_[rng.normal(0, 1, 2700), rng.normal(9, 1, 300)]
+    fit = HeldOut(-real, -rng.permutation(fake), -rng.normal(0, 1, 500), -rng.permutation(fake)[:500])
+    assert certify((fit, fit), TAU, 0.95).lower == 0
+    invented = certify((fit.mirrored(), fit.mirrored()), TAU, 0.95)
+    assert 0 < invented.lower < 0.1
+    assert abs(invented.estimate - 0.1) < invented.uncertainty
+
+
+def test_the_upper_curve_lies_above_the_true_one():
+    grid = np.linspace(-10, 14, 4001)
+    cell = np.full(grid.size, grid[1] - grid[0])
+    p, q = (norm.pdf(grid, 2), norm.pdf(grid, 0))
+    truth = np.array([np.sum(cell * np.minimum(slope * p, q)) for slope in SLOPES])
+    rng = np.random.default_rng(2)
+    below = 0
+    for _ in range(60):
+        fits = tuple(
+            HeldOut(*(rng.normal(centre, 1, n) for centre, n in ((2, 300), (0, 3000), (2, 300), (0, 300))))
+            for _ in "ab"
+        )
+        curve = upper_curve(fits, 0.95)
+        below += bool((curve.precision < truth).any())
+        assert curve.precision.mean() < np.minimum(1, SLOPES).mean()  # it says more than nothing
+        np.testing.assert_allclose(curve.recall * SLOPES, curve.precision)
+    assert below / 60 <= 0.05 + 4 * math.sqrt(0.05 / 60)
+    # at λ = 1 the curve bounds the overlap
+    assert truth[np.argmin(np.abs(SLOPES - 1))] == pytest.approx(
+        1 - total_variation(np.log(p), np.log(q), cell), rel=0.01
+    )
+
+
+def test_thresholds_are_chosen_from_training_scores_alone():
+    rng = np.random.default_rng(3)
+    training = rng.normal(1, 1, 200), rng.normal(0, 1, 200)
+    first = HeldOut(rng.normal(size=10), rng.normal(size=10), *training)
+    other = HeldOut(rng.normal(size=99) * 9, rng.normal(size=99) * 9, *training)
+    assert choose_threshold(first, TAU) == choose_threshold(other, TAU)
+
+
+def test_ranks_and_value_of_held_out_scores():
+    rng = np.random.default_rng(4)
+    fits = tuple(HeldOut(*(rng.normal(size=n) for n in (200, 300, 5, 5))) for _ in "ab")
+    pairs = [np.mean([r > f for r in fit.real for f in fit.fake]) for fit in fits]
+    assert auc(fits) == pytest.approx(np.mean(pairs))
+    assert auc(tuple(fit.mirrored() for fit in fits)) == pytest.approx(np.mean(pairs))
+    blind = tuple(HeldOut(*(np.zeros(n) for n in (20, 30, 5, 5))) for _ in "ab")
+    assert game_value(blind) == pytest.approx((-math.log(4), 0))
+
+
+def test_self_check_finds_the_resolution_that_theory_states():
+    rng = np.random.default_rng(5)
+    fit = HeldOut(*(rng.normal(size=n) for n in (400, 2999, 5, 5)))
+    smallest = smallest_nameable_mass(2999, TAU, 0.05)
+    assert abs(smallest_named_share(fit, TAU, 0.05, 0) - smallest) <= 1 / 400
+    few = HeldOut(*(rng.normal(size=n) for n in (400, 100, 5, 5)))
+    assert smallest_named_share(few, TAU, 0.05, 0) == math.inf == smallest_nameable_mass(100, TAU, 0.05)
+
+
+def test_self_check_catches_a_test_without_the_division_by_tau(monkeypatch):
+    rng = np.random.default_rng(6)
+    fits = (HeldOut(*(rng.normal(size=n) for n in (200, 4000, 5, 5))),)
+    rate, uncertainty = false_naming(fits, TAU, 0.5, 0)
+    assert rate - uncertainty <= TAU * 0.5
+    monkeypatch.setattr(
+        "theodolite.coverage.selfcheck.named_missed",
+        lambda p, tau, level: p <= level,  # no correction at all
+    )
+    rate, uncertainty = false_naming(fits, TAU, 0.5, 0)
+    assert rate - uncertainty > TAU * 0.5
