@@ -34,19 +34,29 @@ def course(lines: Sequence[Any]) -> Chart | None:
         for step, value in points:
             columns["step"].append(step)
             columns["value"].append(value)
-            columns["metric"].append(name)
-    start, end, steps = series[first][0][1], series[first][-1][1], series[first][-1][0]
-    moved = "fell" if end < start else "rose" if end > start else "stayed"
+            columns["metric"].append(_words(name))
     binned = len(lines) > MOST_POINTS
     return Chart(
-        title=f"{first} {moved} from {number(start)} to {number(end)} by step {integer(round(steps))}",
+        title=f"{_words(first).capitalize()} {_moved(series[first])}",
         caption="Metrics of training over its steps"
         + (f", each point the mean of about {-(-len(lines) // MOST_POINTS)} lines of the log." if binned else "."),
         layers=(Layer(mark="line", columns=columns, x="step", y="value", color="metric"),),
         x_title="step",
-        y_title=first if len(drawn) == 1 else "value, each metric in its own unit",
+        y_title=_words(first) if len(drawn) == 1 else "value, each metric in its own unit",
         y_scale="log" if logarithmic else "linear",
     )
+
+
+def _moved(points: Series) -> str:
+    """Say how a metric went, from its first point to its last."""
+    start, end, step = points[0][1], points[-1][1], integer(round(points[-1][0]))
+    if number(start) == number(end):
+        return f"is {number(end)} at step {step}, as at the start"
+    return f"{'fell' if end < start else 'rose'} from {number(start)} to {number(end)} by step {step}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _series(lines: Sequence[Any]) -> dict[str, Series]:

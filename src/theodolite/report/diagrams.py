@@ -55,7 +55,8 @@ def _scales(diagram: Diagram) -> Point:
         start, end = by_key[arrow.start], by_key[arrow.end]
         gap = max(start.x, end.x) - min(start.x + start.width, end.x + end.width)
         if arrow.label and gap > 0 and _shared(start.y, start.height, end.y, end.height) is not None:
-            across.append((len(arrow.label) * LETTER * FONT_SIZE + 24) / gap)
+            longest = max(len(word) for word in arrow.label.split() or [""])
+            across.append((longest * LETTER * FONT_SIZE + 24) / gap)
     x = min(max(across), WIDEST / width)
     y = max(max(down), x / STRETCH)
     return max(x, min(y / STRETCH, WIDEST / width)), y
@@ -135,11 +136,11 @@ def _label_end(arrow: Arrow, start: Box, end: Box) -> float:
 
 
 def _label(arrow: Arrow, start: Box, end: Box) -> str:
-    """Write a label above a level arrow, or to the right of any other."""
+    """Write a label above a level arrow, in as many lines as it needs, or to the right of any other."""
     (x1, y1), (x2, y2) = _ends(start, end)
     x, y = (x1 + x2) / 2, (y1 + y2) / 2
-    if abs(y2 - y1) < 1:
-        room = abs(x2 - x1) - 16
-        font = max(SMALLEST, min(FONT_SIZE, room / (LETTER * max(1, len(arrow.label)))))
-        return _text(arrow.label, x, y - 5, font, halo=True)
-    return _text(arrow.label, x + 7, y + 4, FONT_SIZE - 1, anchor="start", halo=True)
+    if abs(y2 - y1) >= 1:
+        return _text(arrow.label, x + 7, y + 4, FONT_SIZE - 1, anchor="start", halo=True)
+    lines = textwrap.wrap(arrow.label, max(1, int((abs(x2 - x1) - 14) / (LETTER * FONT_SIZE))))
+    first = y - 5 - (len(lines) - 1) * LINE * FONT_SIZE
+    return "".join(_text(line, x, first + n * LINE * FONT_SIZE, FONT_SIZE, halo=True) for n, line in enumerate(lines))

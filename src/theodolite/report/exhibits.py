@@ -10,7 +10,7 @@ from theodolite.kernel.exhibits import Cell, Chart, Diagram, Exhibit, Gallery, G
 from theodolite.kernel.runs import RunFolder
 from theodolite.report.axes import as_name, as_number
 from theodolite.report.diagrams import diagram_still
-from theodolite.report.figures import chart_spec, chart_still, series_key
+from theodolite.report.figures import chart_spec, series_key, still
 from theodolite.report.heatmaps import MOST_PANELS, panels
 from theodolite.report.numbers import column, integer, number
 from theodolite.report.pictures import reels, tiles
@@ -72,13 +72,13 @@ def show(run: RunFolder, exhibit: Exhibit, ident: str, quality: int | None) -> S
 
 
 def _chart(chart: Chart, ident: str) -> Shown:
-    spec = json.dumps(chart_spec(chart), separators=(",", ":"), allow_nan=False)
+    spec = chart_spec(chart)
+    text = json.dumps(spec, separators=(",", ":"), allow_nan=False)
     extra = {
-        "spec": Markup(spec.replace("<", "\\u003c")),  # nothing in it can end the element it stands in
+        "spec": Markup(text.replace("<", "\\u003c")),  # nothing in it can end the element it stands in
         "key": series_key(chart),
     }
-    still = Markup('<div class="still">') + Markup(chart_still(chart, f"{ident}-")) + Markup("</div>")
-    return Shown(chart, ident, still, extra=extra)
+    return Shown(chart, ident, Markup(still(spec, f"{ident}-")), extra=extra)
 
 
 def _table(table: Table, ident: str) -> Shown:

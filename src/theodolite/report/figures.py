@@ -1,7 +1,7 @@
 """Charts drawn: from the kernel's record to Altair, to a Vega-Lite specification, to a still."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import altair as alt
 import vl_convert
@@ -15,21 +15,16 @@ from theodolite.report.still import cleaned, standalone
 
 HEIGHT = 300
 SIDE = 380  # of a square chart
-WIDTH = 720  # of a still, all in
+WIDTH = 720  # of a picture that stands alone
+PAGE_WIDTH = 848  # of the page's column
 PADDING = 6
+POINTERS = "near"  # begins the names of the layers that are there to be pointed at
 
 
-def altair_chart(chart: Chart, width: int | Literal["container"] = WIDTH, *, live: bool = False) -> alt.LayerChart:
-    """Return the chart in Altair.
+def altair_chart(chart: Chart) -> alt.LayerChart:
+    """Return the chart in Altair: as wide as what it stands in (a square one keeps its size), with tooltips.
 
-    Parameters
-    ----------
-    chart : Chart
-        What a family described.
-    width : int or "container"
-        Of the whole picture in pixels, or as wide as the element it stands in. A square chart keeps its own.
-    live : bool
-        Whether lines get points to point at, for tooltips.
+    Its colours are names of CSS variables, which the page defines for the light and the dark (see `palette`).
     """
     axes = Axes.of(chart)
     side = SIDE if chart.square else HEIGHT
@@ -38,13 +33,12 @@ def altair_chart(chart: Chart, width: int | Literal["container"] = WIDTH, *, liv
     lift = room_above(placed)
     layers = [draw(chart, layer, axes, lift) for layer in chart.layers]
     layers += label_layers(chart, axes, placed, lift)
-    if live:
-        lines = [layer for layer in chart.layers if layer.mark == "line"]
-        layers += [_pointers(chart, layer, axes, lift, f"near{place}") for place, layer in enumerate(lines)]
+    lines = [layer for layer in chart.layers if layer.mark == "line"]
+    layers += [_pointers(chart, layer, axes, lift, f"{POINTERS}{place}") for place, layer in enumerate(lines)]
     made: alt.LayerChart = (
         alt.layer(*layers)
         .properties(
-            width=side if chart.square else width,
+            width=side if chart.square else "container",
             height=height,
             padding={"left": PADDING, "top": PADDING, "bottom": PADDING, "right": PADDING + room_right(placed)},
             autosize=alt.AutoSizeParams(type="pad" if chart.square else "fit-x", contains="padding"),
@@ -54,21 +48,33 @@ def altair_chart(chart: Chart, width: int | Literal["container"] = WIDTH, *, liv
     return made
 
 
-def chart_spec(chart: Chart, width: int | Literal["container"] = "container", *, live: bool = True) -> dict[str, Any]:
-    """Return the chart as a Vega-Lite specification; its colours are names of CSS variables (see `palette`)."""
-    spec: dict[str, Any] = altair_chart(chart, width, live=live).to_dict()
+def chart_spec(chart: Chart) -> dict[str, Any]:
+    """Return the chart as a Vega-Lite specification."""
+    spec: dict[str, Any] = altair_chart(chart).to_dict(validate=False)  # each part was validated when it was made
     return spec
 
 
-def chart_still(chart: Chart, prefix: str) -> str:
-    """Return the chart as SVG for a page that defines the colours; `prefix` makes its ids unique there."""
-    spec = chart_spec(chart, WIDTH, live=False)
-    return cleaned(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]), prefix)
+def still(spec: dict[str, Any], prefix: str = "", width: int = PAGE_WIDTH) -> str:
+    """Return a chart's specification as SVG for a page that defines the colours.
+
+    Parameters
+    ----------
+    spec : dict
+        From `chart_spec`.
+    prefix : str
+        Put before every id, which makes it unique on the page.
+    width : int
+        Pixels, all in; a square chart keeps its own.
+    """
+    layers = [layer for layer in spec["layer"] if not layer.get("name", "").startswith(POINTERS)]
+    fixed = {**spec, "layer": layers, "width": width if spec["width"] == "container" else spec["width"]}
+    fixed.pop("params", None)
+    return cleaned(vl_convert.vegalite_to_svg(fixed, allowed_base_urls=[]), prefix)
 
 
 def chart_svg(chart: Chart, dark: bool = False) -> str:
     """Return the chart as an SVG document of its own, on no ground, for readers in the light or in the dark."""
-    return painted(standalone(chart_still(chart, ""), FONT), dark)
+    return painted(standalone(still(chart_spec(chart), width=WIDTH), FONT), dark)
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ def series_key(chart: Chart) -> list[Key]:
 
 def _pointers(chart: Chart, layer: Layer, axes: Axes, lift: float, name: str) -> alt.Chart:
     """Return the points of a line, seen only while pointed at."""
-    near = alt.selection_point(name=name, on="pointerover", clear="pointerout", empty=False)
+    near = alt.selection_point(name=f"{name}-point", on="pointerover", clear="pointerout", empty=False)
     data = alt.InlineData(values=numbered(rows(layer, axes)))
     points: alt.Chart = (
         alt.Chart(data, mark=alt.MarkDef("point", filled=True, size=130, color=token("ink")))
@@ -110,6 +116,7 @@ def _pointers(chart: Chart, layer: Layer, axes: Axes, lift: float, name: str) ->
             tooltip=tooltip(chart, axes, layer.color is not None),
         )
         .add_params(near)
+        .properties(name=name)
     )
     return points
 
@@ -131,7 +138,7 @@ def _config() -> dict[str, Any]:
             titleFontWeight="normal",
             titlePadding=10,
             labelPadding=6,
-            labelLimit=160,
+            labelLimit=240,
             titleLimit=600,
             domain=False,
             ticks=False,

@@ -85,7 +85,7 @@ def vertical(chart: Chart, axis: Axis, title_lift: float = 0.0) -> alt.Y:
             "y:N",
             title=chart.y_title,
             scale=alt.Scale(domain=names),
-            axis=alt.Axis(titleY=above, grid=False, labelLimit=240),
+            axis=alt.Axis(titleY=above, grid=False),
         )
     zero = chart.y_scale == "linear" and any(layer.mark == "bar" and layer.y2 is None for layer in chart.layers)
     scale = alt.Scale(type=chart.y_scale, **_bounds(chart.y_domain, chart.y_scale, nice=True, zero=zero))

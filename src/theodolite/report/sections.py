@@ -64,7 +64,7 @@ def section(run: RunFolder, ident: str, quality: int | None) -> Section:
         state=state(verdicts) if audit else "planned",
         tally=tally(verdicts) if audit else f"{integer(len(plan.predictions))} predictions, not measured yet",
         contradictions=contradictions(audit.findings) if audit else [],
-        sentences=audit.sentences if audit else (f"To measure them: theodolite {plan.family} audit {run.path.name}",),
+        sentences=audit.sentences if audit else (f"To measure them: theodolite {plan.family} audit {run.path}",),
         figures=audit.figures if audit else (),
         rows=rows(plan, audit.findings if audit else None),
         exhibits=[show(run, exhibit, f"{ident}-e{place}", quality) for place, exhibit in enumerate(exhibits)],

@@ -11,6 +11,7 @@ async function enliven(figure) {
     // no room beside the lines: the key above the chart names the series instead
     spec.layer = spec.layer.filter((layer) => !(layer.name || "").startsWith("beside"));
     spec.padding.right = spec.padding.left;
+    spec.config.axis.labelLimit = 120;
   }
   if (typeof spec.width === "number") {
     spec.width = spec.height = Math.min(spec.width, canvas.clientWidth - 90 - (spec.padding.right - spec.padding.left));
@@ -57,12 +58,16 @@ if (window.vegaEmbed) {
   phone.addEventListener("change", enlivenAll);
 }
 
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
+
 // Galleries: one tile of each is reached by Tab, arrows move, Enter enlarges.
 const viewer = document.getElementById("viewer");
 
 function enlarge(tile) {
   const stage = viewer.querySelector(".stage");
-  stage.replaceChildren(...[...tile.querySelectorAll(".pair")].map((pair) => pair.cloneNode(true)));
+  const pairs = [...tile.querySelectorAll(".pair")].map((pair) => pair.cloneNode(true));
+  for (const pair of pairs) pair.querySelector("p").textContent = pair.querySelector("img").alt;
+  stage.replaceChildren(...pairs);
   viewer.tile = tile;
   if (!viewer.open) viewer.showModal();
 }
