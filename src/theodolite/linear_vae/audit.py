@@ -13,8 +13,6 @@ from theodolite.linear_vae.plan import NATS
 from theodolite.linear_vae.trained import ACTIVE_KL, DRAWS, Matrix, TrainedVAE, mean_and_uncertainty
 from theodolite.theory import elbo as closed_form
 
-SMALLEST = 0.0001  # nats: what is less is said to be
-
 
 def audit(run: RunFolder) -> Audit:
     """Measure a trained linear VAE against its plan, from its run folder and its data.
@@ -97,7 +95,7 @@ def _sentences(
     reached = "Training reached" if elbo.verdict == "holds" else "Training stopped at"
     told = [
         f"{reached} an ELBO of {_number(elbo)} nats per sample, {_at_most(elbo)} below the greatest that any linear "
-        f"VAE has on these {len(data.train):,} samples ({elbo.prediction.value:.3f}).",
+        f"VAE has on these {len(data.train):,} samples ({_signed(elbo.prediction.value, 4)}).",
         f"{kept.measurement.value:.0f} of {config.latent_dim} latent dimensions carry information; the spectrum "
         f"predicted {kept.prediction.value:.0f}.",
         f"The ELBO understates log p(x) by {_at_most(found['encoder_gap'], -1)} nats per sample: so far is the encoder "
@@ -108,8 +106,8 @@ def _sentences(
         held_out, _ = mean_and_uncertainty(terms["likelihood"] + terms["prior"] + terms["entropy"])
         change = "lower" if held_out < elbo.measurement.value else "higher"
         told.append(
-            f"On {len(data.held_out):,} samples held out from training the ELBO is {held_out:.2f} nats per sample, "
-            f"{abs(held_out - elbo.measurement.value):.2f} {change} than on those trained on."
+            f"On {len(data.held_out):,} samples held out from training the ELBO is {_signed(held_out, 2)} nats "
+            f"per sample, {abs(held_out - elbo.measurement.value):.2f} {change} than on those trained on."
         )
     return tuple(told)
 
@@ -118,7 +116,9 @@ def _figures(findings: tuple[Finding, ...], config: LinearVAEConfig) -> tuple[Fi
     found = {finding.prediction.name: finding for finding in findings}
     elbo, kept = found["elbo_trained"], found["active_dimensions"].measurement.value
     return (
-        Figure(value=_number(elbo), unit=NATS, meaning=f"ELBO; at most {elbo.prediction.value:.3f} is possible"),
+        Figure(
+            value=_number(elbo), unit=NATS, meaning=f"ELBO; at most {_signed(elbo.prediction.value, 4)} is possible"
+        ),
         Figure(value=_at_most(elbo).split()[-1], unit=NATS, meaning="at most so far below the optimum"),
         Figure(value=f"{kept:.0f} of {config.latent_dim}", unit="dimensions", meaning="carry information"),
         Figure(value=f"{found['kl'].measurement.value:.2f}", unit=NATS, meaning="travel through the code z (KL)"),
@@ -136,10 +136,15 @@ def _number(finding: Finding) -> str:
     """Write a measurement with one digit beyond its uncertainty."""
     uncertainty = finding.measurement.uncertainty
     decimals = min(4, max(1, 1 - math.floor(math.log10(uncertainty)))) if uncertainty > 0 else 4
-    return f"{finding.measurement.value:.{decimals}f}"
+    return _signed(finding.measurement.value, decimals)
+
+
+def _signed(value: float, decimals: int) -> str:
+    return f"{value:.{decimals}f}".replace("-", "−")
 
 
 def _at_most(finding: Finding, sign: int = 1) -> str:
     """Write how far the measurement may be below (1) or above (−1) its prediction, by the end of its interval."""
-    below = sign * (finding.prediction.value - finding.measurement.value) + finding.measurement.uncertainty
-    return f"at most {below:.2g}" if below >= SMALLEST else f"less than {SMALLEST:g}"
+    furthest = sign * (finding.prediction.value - finding.measurement.value) + finding.measurement.uncertainty
+    words = exhibits.amount(furthest)
+    return words if words.startswith("less") else f"at most {words}"

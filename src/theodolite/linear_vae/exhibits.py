@@ -13,6 +13,14 @@ from theodolite.theory.elbo import Terms
 
 TILES = 12  # images in a gallery, panels in a grid
 DIRECTIONS = 64  # latent directions in a chart
+SMALLEST = 0.0001  # nats
+
+
+def amount(nats: float) -> str:
+    """Write a small amount of nats to two digits; what is below 0.0001 is said to be."""
+    if nats < SMALLEST:
+        return f"less than {SMALLEST}"
+    return f"{nats:.2g}" if nats < 1 else f"{nats:,.2f}"
 
 
 def gap_over_passes(run: RunFolder, config: LinearVAEConfig, share: float) -> tuple[Chart, ...]:
@@ -30,8 +38,8 @@ def gap_over_passes(run: RunFolder, config: LinearVAEConfig, share: float) -> tu
     if not columns["gap"]:
         return ()
     passes = (rows[-1]["step"] + 1) * share
-    left = f"{rows[-1]['gap']:.2g} nats per sample are left after {passes:,.0f} passes"
-    beside = f"; the {rival} gradient leaves {rows[-1]['rival_gap']:.2g}" if config.race else ""
+    left = f"{amount(rows[-1]['gap'])} nats per sample are left after {passes:,.0f} passes"
+    beside = f"; the {rival} gradient leaves {amount(rows[-1]['rival_gap'])}" if config.race else ""
     layer = Layer(mark="line", columns=columns, x="passes", y="gap", color="gradient")
     return (
         Chart(
@@ -53,12 +61,13 @@ def kl_by_direction(trained: TrainedVAE, data: Dataset) -> Chart:
     noise = trained.noise_variance
     theory = ppca.kl_per_dimension(eigenvalues, k, noise)
     practice = trained.kl_by_direction(data.train)
+    difference = float(np.abs(theory - practice).max())
     shown = min(k, DIRECTIONS)
     numbers: list[Cell] = [*range(1, shown + 1)]
     said: dict[str, list[Cell]] = {"direction": numbers, "KL": theory[:shown].tolist(), "series": ["spectrum"] * shown}
     seen: dict[str, list[Cell]] = {"direction": numbers, "KL": practice[:shown].tolist(), "series": ["trained"] * shown}
     return Chart(
-        title=f"Each direction of z carries what the spectrum says, within {np.abs(theory - practice).max():.2g} nats",
+        title=f"Each direction of z carries what the spectrum says, within {amount(difference)} nats",
         caption="Divergence from the prior along the principal directions of the code: ½ log(λ / η_d²) at the "
         "trained η_d², and as measured.",
         layers=(
@@ -122,7 +131,7 @@ def elbo_by_terms(theory: Terms, sampled: dict[str, Matrix]) -> Table:
         return (name, round(value, 4), *measured)
 
     return Table(
-        title=f"Closed form and sampling differ by {abs(likelihood + divergence - elbo):.2g} nats per sample",
+        title=f"Closed form and sampling differ by {amount(abs(likelihood + divergence - elbo))} nats per sample",
         caption="The trained model's ELBO: six terms in closed form, and their sums by draws of z with 95% intervals.",
         columns=("term", "closed form, nats", "by sampling, nats", "±, nats"),
         rows=(

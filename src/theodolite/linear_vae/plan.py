@@ -65,17 +65,17 @@ def _predictions(config: LinearVAEConfig, eigenvalues: NDArray[np.float64], nois
     borderline = int(np.sum(np.abs(eigenvalues[:k] / noise - 1) < BORDERLINE))
     learned = Prediction(
         name="noise_variance",
-        label="Decoder variance η_d²: the mean of the left-out eigenvalues",
+        label="Decoder variance η_d²",
         value=noise,
         unit="squared data units",
         claim="estimate",
-        source="Tipping and Bishop (1999), eq. 8",
+        source="Tipping and Bishop (1999), eq. 8: the mean of the left-out eigenvalues",
         tolerance=0.02 * noise,
     )
     return (
         Prediction(
             name="elbo_bound",
-            label="ELBO: no linear VAE has more on these data",
+            label="ELBO of any linear VAE on these data",
             value=greatest,
             unit=NATS,
             claim="upper bound",
@@ -85,11 +85,11 @@ def _predictions(config: LinearVAEConfig, eigenvalues: NDArray[np.float64], nois
         *_promises_of_training(greatest, kl),
         Prediction(
             name="active_dimensions",
-            label="Latent dimensions that do not collapse (eigenvalue above η_d²)",
+            label="Latent dimensions not collapsed",
             value=ppca.active_dimensions(eigenvalues, k, noise),
             unit="dimensions",
             claim="exact",
-            source="Lucas et al. (2019), §4; Tipping and Bishop (1999), appendix A",
+            source="the λ_j > η_d²: Lucas et al. (2019), §4; Tipping and Bishop (1999), appendix A",
             tolerance=borderline,
         ),
         *((learned,) if config.noise_variance is None else ()),
@@ -100,7 +100,7 @@ def _promises_of_training(greatest: float, kl: float) -> tuple[Prediction, ...]:
     return (
         Prediction(
             name="elbo_trained",
-            label="ELBO after training: that optimum",
+            label="ELBO after training",
             value=greatest,
             unit=NATS,
             claim="estimate",
@@ -109,7 +109,7 @@ def _promises_of_training(greatest: float, kl: float) -> tuple[Prediction, ...]:
         ),
         Prediction(
             name="encoder_gap",
-            label="log p(x) less ELBO: distance of the encoder from the exact posterior",
+            label="log p(x) less ELBO",
             value=0.0,
             unit=NATS,
             claim="estimate",
@@ -118,7 +118,7 @@ def _promises_of_training(greatest: float, kl: float) -> tuple[Prediction, ...]:
         ),
         Prediction(
             name="closed_form_error",
-            label="ELBO by the closed form less ELBO by sampling, on the trained model",
+            label="ELBO, closed form less sampling",
             value=0.0,
             unit=NATS,
             claim="exact",
@@ -127,11 +127,11 @@ def _promises_of_training(greatest: float, kl: float) -> tuple[Prediction, ...]:
         ),
         Prediction(
             name="kl",
-            label="KL(q(z|x) ‖ p(z)), averaged: ½ Σ log(λ_j / η_d²) over the active dimensions",
+            label="KL(q(z|x) ‖ p(z)), averaged",
             value=kl,
             unit=NATS,
             claim="estimate",
-            source="derived in Q2.a",
+            source="½ Σ log(λ_j / η_d²) over the active dimensions; derived in Q2.a",
             tolerance=REACHED + 0.02 * kl,
         ),
     )
