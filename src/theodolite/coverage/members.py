@@ -128,7 +128,7 @@ class Network:
     """A perceptron with one hidden layer: directions that no single column shows."""
 
     def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
-        self.model = MLPClassifier((64,), alpha=1e-2, batch_size=64, max_iter=30, random_state=seed)
+        self.model = MLPClassifier((64,), alpha=1e-2, batch_size=min(64, len(x)), max_iter=30, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # stopped early on purpose
             self.model.fit(x.scaled, is_real)

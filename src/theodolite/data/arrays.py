@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -96,6 +97,8 @@ def load_function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
     if not module or not function:
         raise UsageError(f"{name!r} is not module:function, such as mypackage.generator:sample")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # a console script does not look into the folder it is called from
     try:
         found = getattr(importlib.import_module(module), function)
     except ImportError as error:

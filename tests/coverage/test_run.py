@@ -1,0 +1,192 @@
+"""An audit from a run folder: what the command line does."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from theodolite import families
+from theodolite.coverage.exhibits import coverage_exhibits, coverage_sentences
+from theodolite.coverage.result import CoverageResult
+from theodolite.data.digits import digits, split
+from theodolite.kernel.exhibits import Chart, Gallery, Table
+from theodolite.kernel.runs import RunFolder
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("samples")
+    rng = np.random.default_rng(0)
+    np.save(folder / "real.npy", np.r_[rng.normal(0, 1, (350, 2)), rng.normal(7, 1, (50, 2))])
+    np.save(folder / "train.npy", np.r_[rng.normal(0, 1, (350, 2)), rng.normal(7, 1, (50, 2))])
+    np.savez(folder / "fake.npz", samples=rng.normal(0, 1, (3000, 2)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def audited(files, tmp_path_factory):
+    run = families.train(
+        "coverage",
+        tmp_path_factory.mktemp("runs") / "run",
+        real=str(files / "real.npy"),
+        fake=str(files / "fake.npz"),
+        train=str(files / "train.npy"),
+    )
+    return run, families.audit(run)
+
+
+def test_every_prediction_is_measured_and_holds(audited):
+    run, found = audited
+    assert [finding.prediction for finding in found.findings] == list(run.plan.predictions)
+    assert {finding.verdict for finding in found.findings} == {"holds"}
+
+
+@pytest.mark.parametrize("name", ["smallest_nameable_mass", "discriminator_sum", "game_value", "false_naming"])
+def test_a_falsified_prediction_fails(audited, name):
+    run, found = audited
+    plan = run.plan
+    wrong = {"lower bound": 1.0, "upper bound": -1.0}  # beyond what can be
+    changed = tuple(
+        prediction.model_copy(update={"value": wrong.get(prediction.claim, prediction.value + 0.5)})
+        if prediction.name == name
+        else prediction
+        for prediction in plan.predictions
+    )
+    run.write_record("plan.json", plan.model_copy(update={"predictions": changed}))
+    try:
+        again = families.audit(run)
+    finally:
+        run.write_record("plan.json", plan)
+        run.write_record("audit.json", found)
+    assert [finding.prediction.name for finding in again.findings if finding.verdict == "fails"] == [name]
+    assert again.failed
+
+
+def test_words_are_computed_from_the_numbers(audited):
+    run, found = audited
+    result = CoverageResult.model_validate_json((run.path / "coverage.json").read_bytes())
+    assert found.sentences == tuple(coverage_sentences(result))
+    assert f"At least {100 * result.missed_mass.lower:.1f}%" in found.sentences[0]
+    assert f"{result.missed.sum()} of 400" in found.sentences[1]
+    assert "train set" in found.sentences[2]
+    assert len(found.sentences) == 4
+    clean = result.model_copy(
+        update={"missed": np.zeros(400, bool), "missed_mass": result.missed_mass.model_copy(update={"lower": 0.0})}
+    )
+    told = coverage_sentences(clean.model_copy(update={"train_gap": None}))
+    assert told[0].startswith("No missed part is certified")
+    assert told[1].startswith("None of 400")
+    assert len(told) == 3
+
+
+def test_where_the_samples_came_from_is_kept(audited, files):
+    origin = audited[0].read_json("data.json")
+    assert origin["real"]["path"] == str(files / "real.npy")
+    assert len(origin["fake"]["sha256"]) == 64
+
+
+def test_exhibits_of_vectors_are_a_map_two_curves_and_two_tables(audited):
+    found = audited[1]
+    assert [exhibit.kind for exhibit in found.exhibits] == ["chart", "chart", "chart", "table", "table"]
+    chart = found.exhibits[0]
+    assert isinstance(chart, Chart)
+    assert {name for layer in chart.layers for name in layer.columns["series"]} == {
+        "real",
+        "generated",
+        "real, named missed",
+    }
+    table = found.exhibits[3]
+    assert isinstance(table, Table)
+    assert table.rows[0][1].startswith("at least")
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_exhibits_of_the_line_and_of_more_dimensions(audited, tmp_path, width):
+    run, _ = audited
+    result = CoverageResult.model_validate_json((run.path / "coverage.json").read_bytes())
+    rng = np.random.default_rng(1)
+    shown = coverage_exhibits(result, rng.normal(size=(400, width)), rng.normal(size=(3000, width)), run)
+    assert isinstance(shown[0], Chart)
+    assert shown[0].x_title == ("x" if width == 1 else "first principal direction of the real samples")
+
+
+def test_exhibits_of_images_are_a_gallery_beside_the_nearest(audited):
+    run, _ = audited
+    result = CoverageResult.model_validate_json((run.path / "coverage.json").read_bytes())
+    images, _ = digits()
+    real, fake = images[:400], np.tile(images, (2, 1, 1))[:3000]
+    for given, shape in ((real, None), (real.reshape(400, 64), (8, 8)), (real[..., None], (8, 8, 1))):
+        gallery = coverage_exhibits(result, given, fake.reshape(3000, *given.shape[1:]), run, shape)[0]
+        assert isinstance(gallery, Gallery)
+        assert "missed" in gallery.labels[0]
+        tiles = np.load(run.exhibits / gallery.array)
+        assert tiles.shape == (24, 8, 8)
+        assert tiles.dtype == np.uint8
+        assert tiles.max() == 255
+
+
+def test_a_report_is_written(audited):
+    page = families.write_report(audited[0]).read_text(encoding="utf-8")
+    assert "real samples lie where almost nothing is generated" in page
+
+
+def _theodolite(*words, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "theodolite", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_command_line_on_folders_of_images(tmp_path):
+    images, labels = digits()
+    rest, held_out = split(len(images), 0.25, 0)
+    for name, chosen in (("real", held_out), ("fake", rest[labels[rest] != 0])):
+        (tmp_path / name).mkdir()
+        for number in chosen:
+            Image.fromarray(np.uint8(255 * images[number])).save(tmp_path / name / f"{number}.png")
+    words = ["--real", "real", "--fake", "fake", "--tau", "0.3", "--alpha", "0.2"]
+    done = _theodolite("coverage", "audit", *words, "--out", "run", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["exhibits"][0]["kind"] == "gallery"
+    assert RunFolder.open(tmp_path / "run").audit.family == "coverage"
+
+
+def test_command_line_draws_from_a_function(tmp_path, files):
+    (tmp_path / "mygenerator.py").write_text(
+        "import numpy as np\ndef sample(n):\n    return np.random.default_rng(0).normal(size=(n, 2))\n"
+        "def short(n):\n    return sample(n - 1)\n"
+    )
+    words = ["coverage", "audit", "--real", str(files / "real.npy"), "--fakes", "500", "--out", "run"]
+    done = _theodolite(*words, "--fake", "mygenerator:sample", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = _theodolite(*words, "--fake", "mygenerator:short", "--force", cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.strip() == "theodolite: mygenerator:short was asked for 500 samples and gave 499"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 2, "--real"),
+        (["--real", "no.npy", "--fake", "no.npy"], 3, "nothing at no.npy"),
+        (["--real", "text.csv", "--fake", "text.csv"], 3, "text.csv"),
+        (["--real", "empty", "--fake", "empty"], 3, "no images in empty"),
+        (["--tau", "2"], 2, "tau"),
+    ],
+)
+def test_bad_input_at_the_command_line(tmp_path, words, code, said):
+    (tmp_path / "text.csv").write_text("a,b\n1,x\n")
+    (tmp_path / "empty").mkdir()
+    done = _theodolite("coverage", "audit", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
