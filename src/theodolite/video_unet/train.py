@@ -14,6 +14,8 @@ from theodolite.video_unet.samples import Samples, samples
 
 WARM_UP = 10
 """Steps in which the step size rises to its largest."""
+LARGEST_GRADIENT = 1.0
+"""Norm to which a network's gradient is cut."""
 
 
 class VideoUNetTask(Task):
@@ -54,6 +56,9 @@ class VideoUNetTask(Task):
         # the networks share no weight, so the gradient of the sum is that of each loss for its own network
         loss = torch.stack(list(losses.values())).sum()
         at.backward(loss)
+        for network in self.networks.values():
+            # without a bound one early step can silence every rectifier of the network without skips
+            torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         adam.step()
         return {"loss": loss, **losses}
 

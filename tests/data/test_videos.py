@@ -1,0 +1,214 @@
+"""Video files: what is written comes back, and every lie of a file is told or refused."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from theodolite.data import videos
+from theodolite.data.clips import clip
+from theodolite.kernel.errors import DataError, ResourceError
+
+REAL = Path(os.environ.get("THEODOLITE_VIDEOS", "../shared/data/clips"))
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return clip(0, 0, 25, 33, 47)
+
+
+def test_a_lossless_video_of_odd_size_comes_back_bit_by_bit(frames, tmp_path):
+    path = tmp_path / "clip.mkv"
+    assert videos.write_video(path, frames, 10, lossless=True) == 25
+    read = videos.read_video(path)
+    np.testing.assert_array_equal(read.frames, frames)
+    assert read.rate == 10
+    assert read.warnings == ()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 47), (32, 46), (2, 2)])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_h264_of_any_size_comes_back_nearly(frames, tmp_path, height, width, suffix):
+    path = tmp_path / f"clip{suffix}"
+    videos.write_video(path, frames[:, :height, :width], Fraction(30000, 1001))
+    read = videos.read_video(path)
+    assert read.frames.shape == (25, height, width, 3)
+    assert np.abs(read.frames.astype(int) - frames[:, :height, :width]).mean() < 8
+
+
+def test_the_header_says_what_was_written(frames, tmp_path):
+    videos.write_video(tmp_path / "clip.mp4", frames, 25)
+    header = videos.probe(tmp_path / "clip.mp4")
+    assert (header.width, header.height, header.rate, header.frames) == (47, 33, 25, 25)
+    assert header.seconds == 1.0
+    assert (header.codec, header.streams) == ("h264", 1)
+
+
+def test_matroska_claims_no_frames_and_is_read_all_the_same(frames, tmp_path):
+    videos.write_video(tmp_path / "clip.mkv", frames, 25)
+    assert videos.probe(tmp_path / "clip.mkv").frames == 0
+    assert len(videos.read_video(tmp_path / "clip.mkv").frames) == 25
+
+
+def test_a_size_is_scaled_to_and_cut_in_the_middle(tmp_path):
+    image = np.zeros((40, 80, 3), np.uint8)
+    image[:, 20:60] = 200
+    videos.write_video(tmp_path / "wide.mkv", [image] * 3, 5, lossless=True)
+    read = videos.read_video(tmp_path / "wide.mkv", size=(20, 20))
+    assert read.frames.shape == (3, 20, 20, 3)
+    assert read.frames[:, 2:-2, 2:-2].min() > 190  # the dark sides were cut away
+
+
+def test_a_rotated_video_is_turned_upright(tmp_path):
+    path, image = tmp_path / "phone.mp4", np.zeros((32, 64, 3), np.uint8)
+    image[:8] = 255
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 32, 64, "yuv420p"
+        stream.set_display_rotation(90)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    upright = videos.read_video(path).frames[0]
+    assert upright.shape == (64, 32, 3)
+    assert upright[:, :6].mean() > 200  # counter-clockwise by 90°: the top became the left
+    assert upright[:, 10:].mean() < 50
+    assert videos.read_video(path, size=(16, 8)).frames.shape == (1, 16, 8, 3)
+
+
+def test_a_budget_of_frames_is_kept_and_said(frames, tmp_path):
+    videos.write_video(tmp_path / "clip.mkv", frames, 25)
+    read = videos.read_video(tmp_path / "clip.mkv", most=7)
+    assert len(read.frames) == 7
+    assert read.warnings == ("clip.mkv: only the first 7 frames were read, as the budget allows",)
+
+
+def test_a_video_beyond_the_memory_budget_is_refused(frames, tmp_path, monkeypatch):
+    videos.write_video(tmp_path / "clip.mkv", frames, 25)
+    monkeypatch.setattr(videos, "BYTES_A_VIDEO", 3 * 33 * 47 * 10)
+    with pytest.raises(ResourceError, match="more than 10 frames of 47×33"):
+        videos.read_video(tmp_path / "clip.mkv")
+
+
+def test_frames_beyond_the_pixel_budget_are_refused_before_decoding(frames, tmp_path, monkeypatch):
+    videos.write_video(tmp_path / "clip.mkv", frames, 25)
+    monkeypatch.setattr(videos, "PIXELS_A_FRAME", 1000)
+    with pytest.raises(DataError, match="frames of 47×33; between 1 and 1,000 pixels"):
+        videos.probe(tmp_path / "clip.mkv")
+
+
+def test_a_file_cut_in_half_is_counted_and_said(frames, tmp_path):
+    whole, cut = tmp_path / "clip.mkv", tmp_path / "cut.mkv"
+    videos.write_video(whole, frames, 25, lossless=True)
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    read = videos.read_video(cut)
+    assert 0 < len(read.frames) < 20
+    assert any(f"cut short: {len(read.frames)} frames could be decoded" in warning for warning in read.warnings)
+
+
+def test_flipped_bytes_are_never_silent(tmp_path):
+    path = tmp_path / "clip.ts"
+    videos.write_video(path, clip(0, 1, 60, 64, 64), 25)
+    content = bytearray(path.read_bytes())
+    for place in np.random.default_rng(0).integers(len(content) // 4, len(content), 60):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+    read = videos.read_video(path)
+    assert read.warnings, f"{len(read.frames)} of 60 frames and not a word"
+
+
+def test_two_video_streams_are_said(tmp_path):
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", rate=5) for _ in range(2)]
+        for number, stream in enumerate(streams):
+            stream.height, stream.width, stream.pix_fmt = 16 * (number + 1), 16, "yuv420p"
+        for number, stream in enumerate(streams):
+            image = np.full((16 * (number + 1), 16, 3), 100, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+    read = videos.read_video(path)
+    assert read.frames.shape == (1, 16, 16, 3)
+    assert read.warnings == ("two.mkv has 2 video streams; the first was read",)
+
+
+def test_a_size_that_changes_on_the_way_is_refused(tmp_path):
+    for number, side in enumerate((32, 64)):
+        videos.write_video(tmp_path / f"{number}.ts", clip(0, 0, 8, side, side), 25)
+    both = tmp_path / "both.ts"
+    both.write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
+    with pytest.raises(DataError, match=r"frame \d+ is 64×64, but the file began with 32×32"):
+        videos.read_video(both)
+
+
+def test_sound_alone_is_refused(tmp_path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        sound = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp", layout="stereo")
+        sound.rate = 44100
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode())
+    with pytest.raises(DataError, match="holds no video, only audio"):
+        videos.probe(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("text.mp4", b"no video at all, only words" * 40),
+        ("empty.mp4", b""),
+        ("playlist.mp4", b"#EXTM3U\n#EXTINF:1,\nfile:/etc/hostname\n#EXT-X-ENDLIST\n"),
+        ("sound.wav", b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(100)),
+    ],
+)
+def test_what_is_no_video_is_refused_in_one_line(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read as a video") as refusal:
+        videos.read_video(tmp_path / name)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_file_and_an_empty_folder_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"no video at .*gone\.mp4"):
+        videos.probe(tmp_path / "gone.mp4")
+    with pytest.raises(DataError, match="no video or folder at"):
+        videos.find_videos(tmp_path / "gone")
+    (tmp_path / "notes.txt").write_text("no video")
+    with pytest.raises(DataError, match="no video in"):
+        videos.find_videos(tmp_path)
+
+
+def test_a_folder_is_searched_by_suffix_and_in_order(tmp_path):
+    for name in ("b.MP4", "a.mkv", "c.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in videos.find_videos(tmp_path)] == ["a.mkv", "b.MP4"]
+    assert videos.find_videos(tmp_path / "c.txt") == [tmp_path / "c.txt"]
+
+
+def test_no_frame_no_file(tmp_path):
+    with pytest.raises(DataError, match="there is no frame to write"):
+        videos.write_video(tmp_path / "none.mp4", [], 25)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_of_two_sizes_are_not_written(frames, tmp_path):
+    with pytest.raises(DataError, match="frame 1 has shape"):
+        videos.write_video(tmp_path / "two.mp4", [frames[0], frames[0, :20]], 25)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["clip.docx", "no/such/folder/clip.mp4"])
+def test_a_target_that_cannot_be_written_is_said_in_one_line(frames, tmp_path, name):
+    with pytest.raises(ResourceError, match=r"cannot write .*clip"):
+        videos.write_video(tmp_path / name, frames, 25)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no folder of real videos; name one in THEODOLITE_VIDEOS")
+def test_real_videos_are_read_or_refused():
+    read = {path.name: videos.read_video(path, size=(18, 32), most=40) for path in videos.find_videos(REAL)}
+    assert all(video.frames.shape[1:] == (18, 32, 3) and len(video.frames) >= 10 for video in read.values())
+    assert all(video.frames.std() > 1 for video in read.values())

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from tests.tolerances import assert_identity
+
+from theodolite.kernel.exhibits import Chart, Diagram, Table
+from theodolite.video_unet.baselines import baseline, baseline_clips
+from theodolite.video_unet.config import VideoUNetConfig
+from theodolite.video_unet.cosine_code import cosines, rebuilt
+from theodolite.video_unet.plan import plan
+
+SMALL = {"frames": 4, "height": 12, "width": 16, "clips": 20, "held_out": 5, "base": 2}
+
+
+def test_the_plan_of_the_question_states_its_numbers():
+    predicted = {each.name: each.value for each in plan(VideoUNetConfig()).predictions}
+    assert predicted["parameters"] == 5_601_507
+    assert predicted["maps_as_planned"] == 27
+    assert predicted["dead_weights"] == 0
+    assert predicted["receptive_field"] == 100
+    assert plan(VideoUNetConfig(rounding="down")).predictions[2].value == 1_769_472
+
+
+def test_the_u_is_drawn_with_every_block_and_every_skip():
+    for stages in (1, 3, 4):
+        diagram = next(e for e in plan(VideoUNetConfig(**SMALL, stages=stages)).exhibits if isinstance(e, Diagram))
+        assert len(diagram.boxes) == 2 * stages + 3
+        assert sum(arrow.dashed for arrow in diagram.arrows) == stages
+    bare = plan(VideoUNetConfig(**SMALL, skips=False)).exhibits[0]
+    assert isinstance(bare, Diagram)
+    assert not any(arrow.dashed for arrow in bare.arrows)
+
+
+def test_the_table_has_a_row_for_every_map():
+    table = next(each for each in plan(VideoUNetConfig()).exhibits if isinstance(each, Table))
+    assert len(table.rows) == 27
+    joins = [row for row in table.rows if row[2] == "concatenation"]
+    assert [row[5] for row in joins] == ["3×8×8×256", "5×16×16×128", "10×32×32×64"]
+
+
+@pytest.mark.parametrize("fields", [{"data": "somewhere"}, {"channels": 5}, {"height": 1024, "width": 1024}])
+def test_where_no_quick_code_can_be_had_none_is_promised(fields):
+    made = plan(VideoUNetConfig(**{**SMALL, **fields}))
+    assert not any(each.name.startswith("psnr") for each in made.predictions)
+    assert any("No linear code is compared" in each for each in made.assumptions)
+    assert not any(isinstance(each, Chart) for each in made.exhibits)
+
+
+def test_predictions_of_quality_follow_the_networks():
+    names = {each.name for each in plan(VideoUNetConfig(**SMALL, compare_skips=False)).predictions}
+    assert "psnr_with_skips" in names
+    assert not names & {"psnr_without_skips", "gain_of_skips"}
+
+
+def test_the_cosine_code_of_the_plan_is_the_one_carried_out():
+    config = VideoUNetConfig(**SMALL)
+    fit, judged = baseline_clips(config)
+    linear = baseline(config, 100)
+    assert linear.sizes == (16, 64, 100)
+    for size, psnr in zip(linear.sizes, linear.cosine, strict=True):
+        error = ((rebuilt(fit, judged, size) - judged) ** 2).mean(axis=(1, 2, 3, 4))
+        assert_identity(psnr, -10 * np.log10(error).mean())
+
+
+def test_the_cosine_basis_is_orthonormal():
+    basis = cosines(10)
+    assert_identity(basis @ basis.T, [[float(i == j) for j in range(10)] for i in range(10)])

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+from tests.tolerances import assert_identity, assert_single
+from tests.video_unet.conftest import TINY
+
+from theodolite import families
+from theodolite.data.clips import clip
+from theodolite.data.videos import write_video
+from theodolite.engine.export import load_weights
+from theodolite.kernel.errors import DataError
+from theodolite.video_unet.config import VideoUNetConfig, VideoUNetTraining
+from theodolite.video_unet.model import VideoUNet
+from theodolite.video_unet.samples import samples
+from theodolite.video_unet.train import VideoUNetTask, rate_share
+
+
+def test_the_step_size_rises_then_falls_to_nothing():
+    shares = [rate_share(step, 200) for step in range(201)]
+    peak = int(np.argmax(shares))
+    assert np.all(np.diff(shares[: peak + 1]) > 0)
+    assert np.all(np.diff(shares[peak:]) < 0)
+    assert 0 < shares[0] < 0.2
+    assert shares[200] < 1e-9
+
+
+def test_training_lowers_the_loss_of_both_networks(tiny_run):
+    rows = tiny_run.metrics()
+    for name in ("loss_with_skips", "loss_without_skips"):
+        assert rows[-1][name] < rows[0][name]
+    assert tiny_run.read_json("data.json")["held_out"] == 6
+
+
+def test_initial_weights_are_a_function_of_the_seed_alone():
+    config = VideoUNetConfig(**TINY)
+    clips = samples(config)
+
+    def weights(seed):
+        task = VideoUNetTask(config, VideoUNetTraining(seed=seed), clips)
+        return torch.cat([each.flatten() for each in task.networks["with_skips"].parameters()])
+
+    torch.manual_seed(99)
+    first = weights(0)
+    assert torch.equal(first, weights(0))
+    assert not torch.equal(first, weights(1))
+
+
+def test_training_on_a_folder_of_videos(tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for number in range(2):
+        write_video(folder / f"{number}.mp4", clip(0, number, 30, 24, 20), 10)
+    fields = {**TINY, "data": str(folder), "batch_size": 2, "steps": 3, "device": "cpu", "compare_skips": False}
+    run = families.train("video-unet", tmp_path / "run", **fields)
+    audit = families.audit(run)
+    assert not audit.failed
+    assert "held-out clips come back at" in audit.sentences[0]
+    (folder / "1.mp4").unlink()
+    with pytest.raises(DataError, match="its SHA-256 differs; restore the files"):
+        families.audit(run)
+
+
+def test_the_loop_trains_as_plain_steps_do(tmp_path):
+    """Two routes to one network: the engine, and Adam by hand on the same batches."""
+    fields = {**TINY, "compare_skips": False, "batch_size": 24}  # a batch is the whole set: no order matters
+    run = families.train("video-unet", tmp_path / "run", steps=2, device="cpu", learning_rate=1e-3, **fields)
+    config, training = run.settings(VideoUNetConfig), run.settings(VideoUNetTraining)
+    clips = samples(config)
+    network = VideoUNetTask(config, training, clips).networks["with_skips"]
+    x = torch.from_numpy(clips.draw(range(24))).movedim(-1, 1).float() / 255.0
+    adam = torch.optim.Adam(network.parameters(), betas=(0.9, 0.99))
+    for step in range(2):
+        adam.param_groups[0]["lr"] = 1e-3 * rate_share(step, 2)
+        error = network(x) - x
+        flicker = error.diff(dim=2)
+        loss = sum(w * ((e**2 + 1e-6).sqrt() - 1e-3).mean() for e, w in ((error, 1.0), (flicker, 0.5)))
+        adam.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        adam.step()
+    trained = VideoUNet(config)
+    load_weights(run, {"with_skips": trained})
+    with torch.no_grad():
+        assert_single(trained(x[:2]), network(x[:2]))
+    assert_identity(run.metrics()[0]["step"], 0)
