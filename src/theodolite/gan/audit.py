@@ -1,0 +1,101 @@
+"""The trained GAN beside its plan: what of the data it misses, and what its own discriminator says there."""
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from theodolite.gan import exhibits, words
+from theodolite.gan.config import GANConfig
+from theodolite.gan.dataset import Units
+from theodolite.gan.examination import Examination, Modes, examine
+from theodolite.gan.landscape import Landscape
+from theodolite.gan.model import build_discriminator, build_generator
+from theodolite.kernel.records import Audit, Measurement
+from theodolite.kernel.runs import RunFolder
+from theodolite.kernel.verdict import compare
+from theodolite.theory.density_ratio import game_value_of
+
+NORMAL_95 = 1.96
+Row = tuple[str, float, str, float, str]
+
+
+def audit(run: RunFolder) -> Audit:
+    """Measure a trained GAN against its plan, from its run folder and its data.
+
+    Raises
+    ------
+    DataError
+        If the data are not those that were trained on, or the weights are missing, damaged or of another plan.
+    """
+    found = examine(run)
+    planned = [prediction.name for prediction in run.plan.predictions]
+    measured = {measurement.name: measurement for measurement in _measurements(found)}
+    findings = compare(run.plan.predictions, [measured[name] for name in planned if name in measured])
+    return Audit(
+        family="gan",
+        title=f"A {found.config.objective} GAN on {found.config.data}",
+        sentences=words.sentences(found),
+        figures=words.figures(found),
+        findings=findings,
+        exhibits=tuple(exhibits.of(found, run)),
+        warnings=found.result.warnings,
+    )
+
+
+def _measurements(found: Examination) -> list[Measurement]:
+    """All that can be measured of such a run, whether it was predicted or not."""
+    result, config = found.result, found.config
+    told = [*_sizes(config, found.data.units)]
+    told.append(("game_value", result.game_value, "nats", result.game_value_uncertainty, "held-out samples and D̂"))
+    told.append(
+        (
+            "missed_mass",
+            result.missed_mass.estimate,
+            "",
+            result.missed_mass.uncertainty,
+            "held-out samples and D̂, which estimates from below",
+        )
+    )
+    if result.train_gap is not None:
+        gap = result.train_gap
+        told.append(("closer", gap.closer, "", gap.closer_uncertainty, "nearest generated samples, Euclidean"))
+    if found.modes is not None and found.landscape is not None:
+        told += _of_mixture(found, found.modes, found.landscape)
+    return [
+        Measurement(name=name, value=value, unit=unit, uncertainty=u, method=how) for name, value, unit, u, how in told
+    ]
+
+
+def _of_mixture(found: Examination, modes: Modes, landscape: Landscape) -> list[Row]:
+    result, near = found.result, float(modes.shares.sum())
+    value = game_value_of(found.said_real, found.said_fake)
+    spread = np.var(np.log(found.said_real)) / len(found.said_real) + np.var(np.log1p(-found.said_fake)) / len(
+        found.fake
+    )
+    counted = f"{modes.counted:,} generated samples"
+    truth = landscape.missed_mass(found.config.tau)
+    draws = modes.draws
+    error = NORMAL_95 * float(draws.std(ddof=1)) / np.sqrt(draws.size) if draws.size > 1 else 0.0
+    return [
+        ("discriminator_excess", value - landscape.best_value(), "nats", NORMAL_95 * float(np.sqrt(spread)), "cells"),
+        ("certificate_excess", result.missed_mass.lower - truth, "", 0.0, "both densities, counted in cells"),
+        ("modes", float(modes.made.sum()), "modes", 0.0, counted),
+        ("high_quality", near, "", NORMAL_95 * float(np.sqrt(near * (1 - near) / modes.counted)), counted),
+        ("overlap", result.overlap.estimate, "", result.overlap.uncertainty, "held-out samples and D̂"),
+        ("draws", float(draws.mean()), "samples", error, f"{draws.size:,} times from nothing to all, {counted}"),
+    ]
+
+
+def _sizes(config: GANConfig, units: Units) -> list[Row]:
+    """Count on the networks themselves, built without memory."""
+    with torch.device("meta"):
+        generator, discriminator = build_generator(config, units), build_discriminator(config, units)
+        with FlopCounterMode(display=False) as counter:
+            discriminator(generator(torch.empty(1, config.latent_dim)))
+    counts = [float(sum(weight.numel() for weight in network.parameters())) for network in (generator, discriminator)]
+    built = "counted on the built network"
+    return [
+        ("generator_parameters", counts[0], "parameters", 0.0, built),
+        ("discriminator_parameters", counts[1], "parameters", 0.0, built),
+        ("operations", counter.get_total_flops() / 2, "multiply-adds", 0.0, "torch's counter, on the meta device"),
+    ]

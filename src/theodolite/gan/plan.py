@@ -1,0 +1,260 @@
+"""What theory says of a GAN before it is trained: the optimum of its game, and what a withheld part must cost."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from theodolite.data.mixtures import NEAR, Mixture
+from theodolite.gan.config import GANConfig
+from theodolite.gan.dataset import Dataset, load
+from theodolite.kernel.exhibits import Arrow, Box, Diagram, Exhibit, Table
+from theodolite.kernel.records import Plan, Prediction
+from theodolite.theory import coverage
+from theodolite.theory.coupons import expected_draws
+
+CELLS = {1: 20_000, 2: 400}  # of a side of the grid of an integral, by dimension
+REACH = 6.0  # spreads beyond the outermost centre where a grid ends
+Floats = NDArray[np.float64]
+
+
+def layers(inputs: int, outputs: int, width: int, depth: int) -> list[tuple[int, int]]:
+    """Inputs and outputs of every linear layer of a residual network, in order."""
+    return [(inputs, width), *[(width, width)] * (2 * depth), (width, outputs)]
+
+
+def parameters(of: list[tuple[int, int]]) -> int:
+    """Count weights and offsets of linear layers."""
+    return sum((inputs + 1) * outputs for inputs, outputs in of)
+
+
+def multiplications(of: list[tuple[int, int]]) -> int:
+    """Count the multiply-adds of linear layers for one sample."""
+    return sum(inputs * outputs for inputs, outputs in of)
+
+
+def plan(config: GANConfig) -> Plan:
+    """Predict what the settings decide, and what the game's optimum would be.
+
+    Raises
+    ------
+    DataError, UsageError
+        If the data cannot be used; see `dataset.load`.
+    """
+    data = load(config)
+    return Plan(
+        family="gan",
+        config=config.model_dump(mode="json"),
+        assumptions=_assumptions(config, data),
+        predictions=(
+            *_sizes(config, data),
+            *_game(data.truth is not None),
+            *(_withheld(config, data) if config.withhold is not None else ()),
+            *(_at_the_optimum(config, data.truth, data.shown) if data.truth and data.shown else ()),
+            *((_nothing_copied(),) if data.truth is None else ()),
+        ),
+        exhibits=(_diagram(config, data), *_modes_table(data)),
+    )
+
+
+def _assumptions(config: GANConfig, data: Dataset) -> tuple[str, ...]:
+    told = [
+        f"Training sees {len(data.train):,} samples; {len(data.held_out):,} others are held out for the audit.",
+        f"A point is missed where the generator's density is at most {config.tau:g} times that of the data.",
+    ]
+    if config.objective == "minimax":
+        told.append(
+            "Steps of the bare minimax game need not converge (Mescheder et al. 2018): its optimum is not predicted."
+        )
+    else:
+        told.append(
+            "The relativistic game with R1 and R2 converges near its optimum P_θ = P_r (Huang et al. 2024, "
+            "proposition 2): that optimum is what is predicted where the density of the data is known."
+        )
+    if config.withhold is not None:
+        told.append(f"Part {config.withhold} of {config.data} is withheld: no training sample comes from it.")
+    return tuple(told)
+
+
+def _sizes(config: GANConfig, data: Dataset) -> tuple[Prediction, ...]:
+    features = len(data.units.centre)
+    generator = layers(config.latent_dim, features, config.width, config.depth)
+    discriminator = layers(features, 1, config.width, config.depth)
+    rows = (
+        ("generator_parameters", "parameters of the generator", parameters(generator), "parameters"),
+        ("discriminator_parameters", "parameters of the discriminator", parameters(discriminator), "parameters"),
+        (
+            "operations",
+            "to generate one sample and judge it",
+            multiplications(generator + discriminator),
+            "multiply-adds",
+        ),
+    )
+    return tuple(
+        Prediction(name=name, label=label, value=value, unit=unit, claim="exact", source="counted layer by layer, Q1.0")
+        for name, label, value, unit in rows
+    )
+
+
+def _game(density_known: bool) -> tuple[Prediction, ...]:
+    value = Prediction(
+        name="game_value",
+        label="value of the game at the estimated discriminator, held out",
+        value=-math.log(4),
+        unit="nats",
+        claim="lower bound",
+        source="Goodfellow et al. (2014), theorem 1: 2·JS − log 4 ≥ −log 4",
+        tolerance=0.02,
+    )
+    if not density_known:
+        return (value,)
+    return (
+        value,
+        Prediction(
+            name="discriminator_excess",
+            label="value of the game at the trained D, above that at D*",
+            value=0.0,
+            unit="nats",
+            claim="upper bound",
+            source="Goodfellow et al. (2014), proposition 1: D* is best",
+            tolerance=0.02,
+        ),
+        Prediction(
+            name="certificate_excess",
+            label="certified missed share, above the true one",
+            value=0.0,
+            unit="",
+            claim="upper bound",
+            source="docs/answers Q1.d: M ≥ P_r(A) − P_θ(A)/τ, Clopper–Pearson",
+            tolerance=0.002,
+        ),
+    )
+
+
+def _withheld(config: GANConfig, data: Dataset) -> tuple[Prediction, ...]:
+    if data.truth is not None and data.shown is not None:
+        points, cell = grid(data.truth)
+        logs = data.truth.log_density(points), data.shown.log_density(points)
+        mass, source = coverage.missed_mass(*logs, cell, config.tau), "integral over the known densities, Q1.b"
+    else:
+        labels = data.held_out_labels
+        mass = float((labels == config.withhold).mean()) if labels is not None else 0.0
+        source = "counted among the held-out samples"
+    return (
+        Prediction(
+            name="missed_mass",
+            label=f"missed share: what a generator never shown part {config.withhold} cannot know",
+            value=mass,
+            unit="",
+            claim="lower bound",
+            source=source,
+            tolerance=0.02,
+        ),
+    )
+
+
+def _at_the_optimum(config: GANConfig, truth: Mixture, shown: Mixture) -> tuple[Prediction, ...]:
+    """What holds where P_θ is what was shown: promised of the stable game only."""
+    if config.objective == "minimax":
+        return ()
+    # a sample is within NEAR spreads of its centre with the probability of a chi variable
+    near = float(chi2.cdf(NEAR**2, truth.dimensions))
+    points, cell = grid(truth)
+    overlap = coverage.overlap(truth.log_density(points), shown.log_density(points), cell)
+    draws = expected_draws(shown.weights * near)
+    rows = (
+        ("modes", "modes that the generator makes", shown.modes, "modes", 0.0, "Goodfellow et al. (2014), theorem 1"),
+        ("high_quality", f"share of samples within {NEAR:g} spreads of a mode", near, "", 0.1, "χ² distribution"),
+        ("overlap", "overlap of real and generated, 1 − TV", overlap, "", 0.15, "integral over the known densities"),
+        ("draws", "samples until every mode was met", draws, "samples", draws / 4, "Flajolet et al. (1992), eq. 14"),
+    )
+    return tuple(
+        Prediction(name=name, label=label, value=value, unit=unit, claim="estimate", source=source, tolerance=tolerance)
+        for name, label, value, unit, tolerance, source in rows
+    )
+
+
+def _nothing_copied() -> Prediction:
+    return Prediction(
+        name="closer",
+        label="how often a training sample is nearer to a generated one than a held-out sample is",
+        value=0.5,
+        unit="",
+        claim="estimate",
+        source="exchangeability, where nothing is copied; Meehan et al. (2020)",
+        tolerance=0.05,
+    )
+
+
+def grid(mixture: Mixture) -> tuple[Floats, float]:
+    """Midpoints (cells, dimensions) of a grid over a mixture of one or two dimensions, and the volume of a cell."""
+    low = mixture.centres.min(axis=0) - REACH * mixture.spread
+    high = mixture.centres.max(axis=0) + REACH * mixture.spread
+    count = CELLS[mixture.dimensions]
+    ticks = [a + (b - a) * (np.arange(count) + 0.5) / count for a, b in zip(low, high, strict=True)]
+    points = np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1).reshape(-1, mixture.dimensions)
+    return points, float(np.prod((high - low) / count))
+
+
+def _diagram(config: GANConfig, data: Dataset) -> Diagram:
+    features, k = len(data.units.centre), config.latent_dim
+    generator = layers(k, features, config.width, config.depth)
+    discriminator = layers(features, 1, config.width, config.depth)
+    inside = f"{config.depth} residual blocks of {config.width}"
+    boxes = (
+        Box(key="z", x=0, y=0, width=150, height=80, lines=("z", f"{k - config.bits} normal, {config.bits} of ±1")),
+        Box(
+            key="g",
+            x=200,
+            y=0,
+            width=210,
+            height=80,
+            lines=("generator G", f"{k} → {features}, {inside}", f"{parameters(generator):,} parameters"),
+            accent=True,
+        ),
+        Box(
+            key="x",
+            x=200,
+            y=130,
+            width=210,
+            height=80,
+            lines=("real samples", f"{len(data.train):,} of {features} numbers", config.data),
+        ),
+        Box(
+            key="d",
+            x=470,
+            y=60,
+            width=210,
+            height=80,
+            lines=("discriminator D", f"{features} → 1, {inside}", f"{parameters(discriminator):,} parameters"),
+            accent=True,
+        ),
+    )
+    return Diagram(
+        title=f"Two players: G of {parameters(generator):,} parameters, D of {parameters(discriminator):,}",
+        caption=f"D learns to tell real from generated, G to pass for real ({config.objective}).",
+        boxes=boxes,
+        arrows=(Arrow(start="z", end="g"), Arrow(start="g", end="d"), Arrow(start="x", end="d")),
+    )
+
+
+def _modes_table(data: Dataset) -> tuple[Exhibit, ...]:
+    if data.truth is None or data.shown is None:
+        return ()
+    shown = {tuple(centre): weight for centre, weight in zip(data.shown.centres, data.shown.weights, strict=True)}
+    due = [shown.get(tuple(centre), 0.0) for centre in data.truth.centres]
+    near = float(chi2.cdf(NEAR**2, data.truth.dimensions))
+    rows = tuple(
+        (number, ", ".join(f"{value:.2f}" for value in centre), f"{weight:.1%}", f"{share:.1%}")
+        for number, (centre, weight, share) in enumerate(zip(data.truth.centres, data.truth.weights, due, strict=True))
+    )
+    draws = expected_draws(data.shown.weights * near)
+    return (
+        Table(
+            title=f"{data.shown.modes} modes are shown; {draws:.0f} samples of an ideal generator meet them all",
+            caption=f"Each mode is a Gaussian of standard deviation {data.truth.spread:g} around its centre.",
+            columns=("mode", "centre", "share of the data", "share of what is shown"),
+            rows=rows,
+        ),
+    )

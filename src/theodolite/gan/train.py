@@ -1,0 +1,157 @@
+"""Training of a GAN: the game of the question to the letter, the stable one, and what is fitted."""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from theodolite.engine.loop import Step, Task, fit
+from theodolite.engine.sampling import normal
+from theodolite.gan.config import GANConfig, GANTraining
+from theodolite.gan.dataset import Dataset, load, record
+from theodolite.gan.model import build_discriminator, build_generator
+from theodolite.kernel.runs import RunFolder
+
+BETAS = {"minimax": (0.5, 0.999), "relativistic": (0.0, 0.99)}  # of Adam: Radford et al. (2016); Huang et al. (2024)
+EVALUATIONS = 30  # in a run
+EVALUATED = 2000  # generated samples in each
+
+
+class Losses(NamedTuple):
+    """What one player minimises, and the part of it that is penalty."""
+
+    loss: Tensor
+    penalty: Tensor
+
+
+def minimax_value(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """L = E log D(x) + E log(1 − D(G(z))) with D = sigmoid(score), in nats: maximised by D, minimised by G.
+
+    Source: Goodfellow et al. (2014), eq. 1.
+    """
+    # log D = log sigmoid(s), log(1 − D) = log sigmoid(−s)
+    return F.logsigmoid(real_scores).mean() + F.logsigmoid(-fake_scores).mean()
+
+
+def relativistic_value(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """E log sigmoid(D(x) − D(G(z))) over pairs, in nats: maximised by D, minimised by G; −log 2 where they agree.
+
+    Source: Jolicoeur-Martineau (2019); Huang et al. (2024), eq. 2, with f(t) = −log(1 + exp(−t)).
+    """
+    return F.logsigmoid(real_scores - fake_scores).mean()
+
+
+def gradient_penalty(scores: Tensor, inputs: Tensor) -> Tensor:
+    """E ‖∇ₓ D(x)‖², over the rows of `inputs`: R1 on real samples, R2 on generated ones.
+
+    Source: Mescheder et al. (2018), eq. 9 and 10.
+    """
+    (gradient,) = torch.autograd.grad(scores.sum(), inputs, create_graph=True)
+    return gradient.square().sum(dim=1).mean()
+
+
+class Game(Task):
+    """Two players, one step each in turn, and a running average of G."""
+
+    name = "gan"
+
+    def __init__(self, config: GANConfig, training: GANTraining, data: Dataset) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(training.seed)
+            generator = build_generator(config, data.units)
+            discriminator = build_discriminator(config, data.units)
+        self.config, self.data, self.seed = config, data, training.seed
+        self.reals = torch.from_numpy(data.units.standardise(data.train)).float()
+        self.sample_count = len(self.reals)
+        self.networks: dict[str, nn.Module] = {
+            "generator": generator,
+            "discriminator": discriminator,
+            "average": copy.deepcopy(generator).requires_grad_(False),
+        }
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            name: torch.optim.Adam(
+                self.networks[name].parameters(), lr=training.learning_rate, betas=BETAS[config.objective]
+            )
+            for name in ("generator", "discriminator")
+        }
+        self.evaluate_every = max(1, training.steps // EVALUATIONS) if data.truth is not None else 0
+
+    def step(self, at: Step) -> dict[str, Tensor | float]:
+        """Let D climb the value of the game once, then G descend it once."""
+        real = self._reals(at)
+        fake = self.networks["generator"](at.normal("latent", self.config.latent_dim))
+        of_discriminator = self._discriminator_loss(real, fake.detach())
+        self._descend(at, "discriminator", of_discriminator.loss)
+        # the same generated samples meet the D that has just learned from them
+        of_generator = self._value(*self.networks["discriminator"](torch.cat([real, fake])).chunk(2))
+        self._descend(at, "generator", of_generator)
+        self._follow(at.number)
+        return {"loss": of_discriminator.loss, "penalty": of_discriminator.penalty, "generator_loss": of_generator}
+
+    def _value(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """Value of the game that the settings name."""
+        value = minimax_value if self.config.objective == "minimax" else relativistic_value
+        return value(real_scores, fake_scores)
+
+    def _discriminator_loss(self, real: Tensor, fake: Tensor) -> Losses:
+        inputs = torch.cat([real, fake])
+        if self.config.objective == "minimax":
+            scores = self.networks["discriminator"](inputs)
+            return Losses(-self._value(*scores.chunk(2)), torch.zeros(()))
+        inputs.requires_grad_(True)
+        scores = self.networks["discriminator"](inputs)
+        # the mean over reals and generated samples together is half of R1 + R2, and γ/2 (R1 + R2) is asked for
+        penalty = self.config.penalty * gradient_penalty(scores, inputs)
+        return Losses(penalty - self._value(*scores.chunk(2)), penalty)
+
+    def _reals(self, at: Step) -> Tensor:
+        """Real samples of this step; those on a grid are spread over their cells, as a smooth G could never hit it."""
+        self.reals = self.reals.to(at.device)
+        real = self.reals[at.ids]
+        units = self.data.units
+        if units.grain:
+            real = real + (at.uniform("grain", real.shape[1]) - 0.5) * (units.grain / units.scale)
+        return real
+
+    def _descend(self, at: Step, name: str, loss: Tensor) -> None:
+        self.optimizers[name].zero_grad()
+        at.backward(loss)
+        self.optimizers[name].step()
+
+    @torch.no_grad()
+    def _follow(self, number: int) -> None:
+        """Move the average towards G, faster in the first steps, when it is still made of the initial weights."""
+        decay = min(self.config.average, (1 + number) / (10 + number))
+        pairs = zip(self.networks["average"].parameters(), self.networks["generator"].parameters(), strict=True)
+        for averaged, parameter in pairs:
+            averaged.lerp_(parameter, 1 - decay)
+
+    @torch.no_grad()
+    def evaluate(self, number: int) -> dict[str, float]:
+        """Count on a mixture the modes that the averaged generator makes, and the share of its samples near one."""
+        truth = self.data.truth
+        if truth is None:
+            return {}
+        ids = torch.arange(EVALUATED, device=next(self.networks["average"].parameters()).device)
+        latent = normal(self.seed, number, ids, "evaluate", (self.config.latent_dim,))
+        samples = self.data.units.write(self.networks["average"](latent).cpu().numpy())
+        shares = truth.high_quality_shares(samples)
+        made = int((shares > self.config.tau * truth.weights).sum())
+        return {"modes": float(made), "high_quality": float(shares.sum())}
+
+
+def train(config: GANConfig, training: GANTraining, run: RunFolder) -> None:
+    """Train a GAN to the end of its steps, or on from the run's checkpoint.
+
+    Raises
+    ------
+    DataError, UsageError
+        If the data cannot be used; see `dataset.load`.
+    DivergedError
+        If a loss stops being finite.
+    """
+    data = load(config)
+    record(run, config, data)
+    fit(Game(config, training, data), training, run)
