@@ -37,7 +37,7 @@ def test_more_is_needed_for_less():
     assert rows[0].fakes > rows[1].fakes > rows[2].fakes
     assert rows[0].reals > rows[1].reals > rows[2].reals
     # half the τ costs twice the fakes, but for those that train
-    assert needed(1000, 0.05, 0.1, 0.95)[0].fakes - 1000 == 2 * (rows[0].fakes - 1000)
+    assert needed(1000, 0.05, 0.1, 0.95)[0].fakes - 2000 == 2 * (rows[0].fakes - 2000)
 
 
 def test_too_few_fakes_are_said_before_anything_is_measured():

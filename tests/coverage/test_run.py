@@ -45,24 +45,21 @@ def test_every_prediction_is_measured_and_holds(audited):
     assert {finding.verdict for finding in found.findings} == {"holds"}
 
 
-@pytest.mark.parametrize("name", ["smallest_nameable_mass", "discriminator_sum", "game_value", "false_naming"])
-def test_a_falsified_prediction_fails(audited, name):
+def test_falsified_predictions_fail(audited):
     run, found = audited
     plan = run.plan
-    wrong = {"lower bound": 1.0, "upper bound": -1.0}  # beyond what can be
-    changed = tuple(
-        prediction.model_copy(update={"value": wrong.get(prediction.claim, prediction.value + 0.5)})
-        if prediction.name == name
-        else prediction
+    beyond = {"lower bound": 1.0, "upper bound": -1.0}  # what cannot be
+    changed = [
+        prediction.model_copy(update={"value": beyond.get(prediction.claim, prediction.value + 0.5)})
         for prediction in plan.predictions
-    )
-    run.write_record("plan.json", plan.model_copy(update={"predictions": changed}))
+    ]
+    run.write_record("plan.json", plan.model_copy(update={"predictions": tuple(changed)}))
     try:
         again = families.audit(run)
     finally:
         run.write_record("plan.json", plan)
         run.write_record("audit.json", found)
-    assert [finding.prediction.name for finding in again.findings if finding.verdict == "fails"] == [name]
+    assert {finding.verdict for finding in again.findings} == {"fails"}
     assert again.failed
 
 

@@ -13,14 +13,14 @@ from theodolite.coverage.config import CoverageConfig
 from theodolite.coverage.curves import upper_curve
 from theodolite.coverage.exhibits import coverage_exhibits, coverage_figures, coverage_sentences
 from theodolite.coverage.folds import Folds
-from theodolite.coverage.gap import train_gap
+from theodolite.coverage.gap import some_of, train_gap
 from theodolite.coverage.heldout import NORMAL_95, HeldOut, auc, fit_both, game_value
 from theodolite.coverage.members import Scorer
 from theodolite.coverage.missed import name_missed
 from theodolite.coverage.plan import counts, fakes_to_draw, needed
 from theodolite.coverage.result import CoverageResult, FromAbove, FromBelow
 from theodolite.coverage.selfcheck import false_naming, smallest_named_share
-from theodolite.data.arrays import check_pair, check_samples, fingerprint, load_function, load_samples
+from theodolite.data.arrays import check_pair, check_samples, fingerprint, load_function, load_samples, same_shape
 from theodolite.kernel.errors import DataError, UsageError
 from theodolite.kernel.records import Audit, Measurement
 from theodolite.kernel.runs import RunFolder
@@ -83,25 +83,26 @@ def audit_coverage(
     >>> bool(result.missed[900:].all()), bool(result.missed[:900].any())
     (True, False)
     """
-    CoverageConfig.build(tau=tau, alpha=alpha, confidence=confidence, seed=seed)
+    config = CoverageConfig.build(tau=tau, alpha=alpha, confidence=confidence, seed=seed)
     real = check_samples(real, "the real samples")
     drawn = fake(fakes_to_draw(len(real), tau, alpha)) if callable(fake) else fake
-    fits, result = _measure(
-        real, check_samples(drawn, "the generated samples"), tau, alpha, confidence, discriminator, seed
-    )
-    del fits
-    if train is None:
-        return result
-    return _with_train(result, check_samples(train, "the train set"), real, drawn, discriminator)
+    fake = check_samples(drawn, "the generated samples")
+    if train is not None:
+        train = check_samples(train, "the train set")
+    return _measure(config, real, fake, train, discriminator)[1]
 
 
 def _measure(
-    real: Samples, fake: Samples, tau: float, alpha: float, confidence: float, scorer: Scorer | None, seed: int
+    config: CoverageConfig, real: Samples, fake: Samples, train: Samples | None, scorer: Scorer | None
 ) -> tuple[tuple[HeldOut, ...], CoverageResult]:
-    """Everything but the train gap; the held-out scores too, for the self-check."""
+    """Measure everything; the held-out scores come back too, for the self-check."""
+    tau, alpha, confidence = config.tau, config.alpha, config.confidence
     warnings = check_pair(real, fake)
-    folds = Folds.draw(len(real), len(fake), seed)
-    fits = fit_both(real, fake, folds, scorer, seed)
+    if train is not None:
+        same_shape(real, train, "the train set")
+        train = some_of(train, config.seed)
+    folds = Folds.draw(len(real), len(fake), config.seed)
+    fits = fit_both(real, fake, folds, scorer, config.seed, train)
     missed, p_values = name_missed(fits, folds.reals, tau, alpha)
     on_real = np.zeros(len(real))
     for fit, half in zip(fits, folds.reals, strict=True):
@@ -118,7 +119,7 @@ def _measure(
         tau=tau,
         alpha=alpha,
         confidence=confidence,
-        seed=seed,
+        seed=config.seed,
         reals=len(real),
         fakes=len(fake),
         missed=missed,
@@ -138,27 +139,10 @@ def _measure(
         auc=ranked,
         smallest_nameable_mass=smallest_nameable_mass(folds.calibration.size, tau, alpha / len(fits)),
         needed=needed(len(real), tau, alpha, confidence),
+        train_gap=None if train is None else train_gap(fits, train, real, fake, tau),
         warnings=tuple(warnings),
     )
     return fits, result
-
-
-def _with_train(
-    result: CoverageResult, train: Samples, real: Samples, fake: Samples, scorer: Scorer | None
-) -> CoverageResult:
-    if train.shape[1:] != real.shape[1:]:
-        raise DataError(f"a sample of the train set has shape {train.shape[1:]}, a real one {real.shape[1:]}")
-    gap = train_gap(
-        train,
-        real,
-        np.asarray(fake),
-        (result.coverage, result.overlap),
-        tau=result.tau,
-        confidence=result.confidence,
-        scorer=scorer,
-        seed=result.seed,
-    )
-    return result.model_copy(update={"train_gap": gap})
 
 
 def nearest_fakes(real: Samples, fake: Samples) -> NDArray[np.intp]:
@@ -189,10 +173,8 @@ def audit(run: RunFolder) -> Audit:
     real = check_samples(load_samples(config.real), f"the real samples ({config.real})")
     fake = check_samples(_load_fake(config), f"the generated samples ({config.fake})")
     scorer = load_function(config.discriminator) if config.discriminator else None
-    fits, result = _measure(real, fake, config.tau, config.alpha, config.confidence, scorer, config.seed)
-    if config.train:
-        train = check_samples(load_samples(config.train), f"the train set ({config.train})")
-        result = _with_train(result, train, real, fake, scorer)
+    train = check_samples(load_samples(config.train), f"the train set ({config.train})") if config.train else None
+    fits, result = _measure(config, real, fake, train, scorer)
     run.write_record("coverage.json", result)
     run.write_json("data.json", {name: _origin(getattr(config, name)) for name in ("real", "fake", "train")})
     return Audit(

@@ -87,9 +87,9 @@ def _gap_sentences(result: CoverageResult) -> list[str]:
     by_chance = f"50% ± {_points(gap.closer_uncertainty)}"
     meaning = "where nothing is copied it would be" if gap.closer - gap.closer_uncertainty > 0.5 else "by chance it is"
     return [
-        f"The overlap is estimated at {_percent(gap.overlap_train)} with the train set and "
-        f"{_percent(gap.overlap_held_out)} with held-out samples (at most {_percent(result.overlap.upper)}): a gap of "
-        f"{100 * gap.gap:.1f} ± {_points(gap.uncertainty)}.",
+        f"By D̂ the overlap is {_percent(gap.overlap_train)} at the samples of the train set and "
+        f"{_percent(gap.overlap_held_out)} at held-out ones: a gap of {100 * gap.gap:.1f} ± "
+        f"{_points(gap.uncertainty)}.",
         f"A train sample is closer to its nearest generated one than a held-out sample in "
         f"{_percent(gap.closer)} of pairs; {meaning} {by_chance}.",
     ]

@@ -12,10 +12,10 @@ TAG = 0xF01D
 def training_fakes(reals: int, fakes: int) -> int:
     """How many of the generated samples fit the score; the others calibrate it.
 
-    Calibration sets how small a missed mass can be named, so it gets two thirds at least, and all beyond one fake a
+    Calibration sets how small a missed mass can be named, so it gets two thirds at least, and all beyond two fakes a
     real.
     """
-    return min(fakes // 3, reals)
+    return min(fakes // 3, 2 * reals)
 
 
 @dataclass(frozen=True)

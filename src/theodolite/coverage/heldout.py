@@ -1,6 +1,6 @@
 """Held-out scores: what every number of the audit is computed from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,16 @@ NORMAL_95 = 1.959963984540054  # standard errors of a 95% interval
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Log-odds of one fit: on reals and fakes that it never saw, and out of fold on its training samples."""
+    """Log-odds of one fit: on reals and fakes that it never saw, and out of fold on its training samples.
+
+    `train` holds those of the generator's train set T, where it is given; this fit did not see T either.
+    """
 
     real: Floats
     fake: Floats
     training_real: Floats
     training_fake: Floats
+    train: Floats = field(default_factory=lambda: np.zeros(0))
 
     def mirrored(self) -> "HeldOut":
         """Exchange the roles: what is then missed by the reals is what the generator invents."""
@@ -31,9 +35,14 @@ class HeldOut:
 
 
 def fit_both(
-    real: NDArray[Any], fake: NDArray[Any], folds: Folds, scorer: Scorer | None, seed: int
+    real: NDArray[Any],
+    fake: NDArray[Any],
+    folds: Folds,
+    scorer: Scorer | None,
+    seed: int,
+    train: NDArray[Any] | None = None,
 ) -> tuple[HeldOut, ...]:
-    """Fit D̂ on one half of the reals and score the other, both ways."""
+    """Fit D̂ on one half of the reals and score the other, both ways, and T with both."""
     fits = []
     for tested, fitted in (folds.reals, folds.reals[::-1]):
         score = fit_score(real[fitted], fake[folds.training], scorer=scorer, seed=seed)
@@ -43,6 +52,7 @@ def fit_both(
                 fake=score.log_odds(fake[folds.calibration]),
                 training_real=score.out_of_fold_real,
                 training_fake=score.out_of_fold_fake,
+                train=np.zeros(0) if train is None else score.log_odds(train),
             )
         )
     return tuple(fits)

@@ -28,8 +28,8 @@ def needed(reals: int, tau: float, alpha: float, confidence: float) -> tuple[Nee
 
 
 def _total(calibrating: int, reals: int) -> int:
-    """Fakes in all, so that after those for training so many are left to calibrate."""
-    return max(calibrating + reals, 0) if calibrating >= 2 * reals else math.ceil(1.5 * calibrating)
+    """Fakes in all, so that so many are left to calibrate (see `training_fakes`)."""
+    return calibrating + 2 * reals if calibrating >= 4 * reals else math.ceil(1.5 * calibrating)
 
 
 def fakes_to_draw(reals: int, tau: float, alpha: float) -> int:

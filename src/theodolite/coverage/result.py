@@ -43,12 +43,12 @@ class Needed(Record):
 
 
 class TrainGap(Record):
-    """The same numbers for the train set T and for held-out reals, and the gap.
+    """What one D̂ says of the train set T and of held-out reals, and the gap.
 
     Attributes
     ----------
     overlap_train, overlap_held_out, coverage_train, coverage_held_out : float
-        Estimates from equally many samples.
+        Means of min(1, p̂_θ/p̂_r), and shares with p̂_θ > τ·p̂_r: values that lean on D̂.
     gap, uncertainty : float
         ``overlap_train − overlap_held_out`` and the half-width of its 95% interval.
     closer : float

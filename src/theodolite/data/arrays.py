@@ -128,6 +128,14 @@ def check_samples(samples: Any, what: str) -> Samples:
     return array
 
 
+def same_shape(real: Samples, other: Samples, what: str) -> None:
+    """Refuse samples of another shape than the real ones."""
+    if real.shape[1:] != other.shape[1:]:
+        raise DataError(
+            f"a real sample has shape {real.shape[1:]}, one of {what} {other.shape[1:]}; give both in one shape"
+        )
+
+
 def check_pair(real: Samples, fake: Samples) -> list[str]:
     """Check that two sets of samples can be compared.
 
@@ -141,10 +149,7 @@ def check_pair(real: Samples, fake: Samples) -> list[str]:
     DataError
         If samples of the two have different shapes.
     """
-    if real.shape[1:] != fake.shape[1:]:
-        raise DataError(
-            f"a real sample has shape {real.shape[1:]}, a generated one {fake.shape[1:]}; give both in one shape"
-        )
+    same_shape(real, fake, "the generated samples")
     found = []
     real_keys, fake_keys = _keys(real), _keys(fake)
     repeated = len(real) - len(set(real_keys))
