@@ -1,0 +1,138 @@
+"""Canvases of handwritten digits, those that have a twin to be marked: a task that needs the whole canvas.
+
+Each canvas holds eight digits of six classes in sixteen cells: two classes occur twice, four once, all of equal ink.
+Whatever a digit looks like and wherever it lies, it has a twin with probability one half; only the rest of the canvas
+tells. The scans used for training and for holding out are disjoint.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from theodolite.data.digits import SIDE, digits, split
+from theodolite.kernel.errors import UsageError
+
+CELLS = 4  # cells a side of a canvas
+CLASSES = 6  # the digits 0 to 5
+DOUBLED = 2  # classes that occur twice
+DIGITS = CLASSES + DOUBLED
+TWIN_SHARE = 2 * DOUBLED / DIGITS  # of the digits
+GRAINS = 8  # the target is constant on 8 × 8 squares a cell
+SMALLEST_SIDE = CELLS * GRAINS
+INKED = 0.25  # of the digit's darkest pixel: a square that reaches it belongs to the digit
+INK = 12.0  # of every digit, in pixels of a scan: the thinnest scan's sum is 12.3 times its maximum
+HELD_OUT_SHARE = 0.2
+_TAGS = {"train": 0x7417, "held out": 0x7418}
+
+Part = Literal["train", "held out"]
+
+
+@dataclass(frozen=True)
+class Canvases:
+    """Canvases and what is to be found on them.
+
+    Attributes
+    ----------
+    ink : ndarray of shape (n, side, side), uint8
+        Brightness in [0, 255] on black, the same in all colours.
+    twins : ndarray of shape (n, side, side), bool
+        Whether the pixel belongs to a digit that occurs twice.
+    classes : ndarray of shape (n, side, side), int8
+        The digit the pixel belongs to, 0 to 5; −1 where there is none.
+    doubled : ndarray of shape (n, 6), bool
+        Which digits occur twice.
+    """
+
+    ink: NDArray[np.uint8]
+    twins: NDArray[np.bool_]
+    classes: NDArray[np.int8]
+    doubled: NDArray[np.bool_]
+
+
+class TwinCanvases:
+    """The endless source of canvases of one size.
+
+    Parameters
+    ----------
+    side : int
+        Height and width, px.
+    seed : int
+        A canvas is a function of (seed, part, its id).
+    part : {"train", "held out"}
+        From which scans the digits are taken; the two share none.
+
+    Raises
+    ------
+    UsageError
+        If a canvas would be smaller than 32 px.
+    """
+
+    def __init__(self, side: int, seed: int, part: Part) -> None:
+        if side < SMALLEST_SIDE:
+            raise UsageError(f"side={side} is too small for {CELLS} × {CELLS} digits; give at least {SMALLEST_SIDE} px")
+        self.side = side
+        self.seed = seed
+        self.part = part
+        self._cell = side // CELLS
+        self._enlarged = _enlargement(3 * self._cell // 4)
+        images, labels = digits()
+        training, held_out = split(len(images), HELD_OUT_SHARE, seed)
+        kept = training if part == "train" else held_out
+        self._scans = [_equal_ink(images[kept][labels[kept] == digit]) for digit in range(CLASSES)]
+
+    def canvases(self, ids: Iterable[int]) -> Canvases:
+        """Draw the canvases of these ids."""
+        ink, classes, doubled = (np.stack(parts) for parts in zip(*(self._draw(number) for number in ids), strict=True))
+        found = np.pad(doubled, ((0, 0), (0, 1)))  # the last is that of no digit, which is −1
+        twins = np.stack([known[shown] for known, shown in zip(found, classes, strict=True)])
+        return Canvases(ink, twins, classes, doubled)
+
+    def _draw(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.bool_]]:
+        rng = np.random.default_rng([self.seed, _TAGS[self.part], number])
+        twice = rng.permutation(CLASSES)[:DOUBLED]
+        ink = np.zeros((self.side, self.side), dtype=np.uint8)
+        classes = np.full((self.side, self.side), -1, dtype=np.int8)
+        cells = rng.permutation(CELLS * CELLS)[:DIGITS]
+        for digit, cell in zip((*range(CLASSES), *twice), cells, strict=True):
+            top, left = self._cell * (cell // CELLS), self._cell * (cell % CELLS)
+            place = (slice(top, top + self._cell), slice(left, left + self._cell))
+            scans = self._scans[digit]
+            self._write(scans[rng.integers(len(scans))], digit, rng, ink[place], classes[place])
+        doubled = np.zeros(CLASSES, dtype=np.bool_)
+        doubled[twice] = True
+        return ink, classes, doubled
+
+    def _write(
+        self,
+        scan: NDArray[np.float64],
+        digit: int,
+        rng: np.random.Generator,
+        ink: NDArray[np.uint8],
+        classes: NDArray[np.int8],
+    ) -> None:
+        """Write a digit somewhere into its cell, and its class into the squares that its ink reaches."""
+        drawn = np.rint(255 * (self._enlarged @ scan @ self._enlarged.T)).astype(np.uint8)
+        down, right = rng.integers(self._cell - len(drawn) + 1, size=2)
+        ink[down : down + len(drawn), right : right + len(drawn)] = drawn
+        squares = np.arange(self._cell) * GRAINS // self._cell  # of each row, or column, of pixels
+        starts = np.searchsorted(squares, np.arange(GRAINS))
+        darkest = np.maximum.reduceat(np.maximum.reduceat(ink, starts, axis=0), starts, axis=1)
+        classes[(darkest >= INKED * drawn.max())[np.ix_(squares, squares)]] = digit
+
+
+def _enlargement(side: int) -> NDArray[np.float64]:
+    """Bilinear enlargement of a scan as a matrix (side, 8), pixel centres aligned."""
+    centres = (np.arange(side) + 0.5) * SIDE / side - 0.5
+    matrix: NDArray[np.float64] = np.maximum(
+        0.0, 1.0 - np.abs(np.clip(centres, 0, SIDE - 1)[:, None] - np.arange(SIDE))
+    )
+    return matrix
+
+
+def _equal_ink(scans: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale scans (n, 8, 8) to one sum of ink, so that it tells no class; no pixel exceeds 1."""
+    scaled: NDArray[np.float64] = scans * (INK / scans.sum(axis=(1, 2), keepdims=True))
+    return scaled

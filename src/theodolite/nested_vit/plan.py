@@ -1,0 +1,231 @@
+"""What theory says of a nested vision transformer before it is trained: its work, its memory, and what it must see."""
+
+from theodolite.data.twins import CLASSES, DIGITS, DOUBLED, TWIN_SHARE
+from theodolite.kernel.exhibits import Chart, Layer, Table
+from theodolite.kernel.records import Plan, Prediction
+from theodolite.nested_vit.config import NestedViTConfig
+from theodolite.nested_vit.costs import LARGE, PLAIN_PATCHES, Costs, nesting_of, plain_tokens
+from theodolite.nested_vit.diagram import diagram
+from theodolite.theory import attention, memory
+from theodolite.theory.attention import Nesting
+
+FLOPS = "FLOPs"
+BYTES = "bytes"
+WORK = "docs/answers/q4.md, Q4.c"
+MIB, TERA = 2**20, 1e12
+SIDES = (256, 512, 1024, 2048, 4096, 8192, 16384)  # px, of the chart
+REFERENCE_WIDTHS = (192, 384, 768)
+REFERENCE_LAYERS, REFERENCE_STAGES, REFERENCE_WINDOW, REFERENCE_LABELS = 12, 6, 16, 1000
+ROUNDING = 1e-10  # of float64 over thousands of additions, generously
+BOOKKEEPING = 0.02  # of the bytes kept: what losses and heads add
+
+
+def plan(config: NestedViTConfig) -> Plan:
+    """Predict work and memory of the network and of plain ones, and the best that windows alone could reach."""
+    return Plan(
+        family="nested-vit",
+        config=config.model_dump(mode="json"),
+        assumptions=_assumptions(config),
+        predictions=(*_work(config), *_memory(config), *_seen(config)),
+        exhibits=(
+            diagram(config),
+            cost_chart(config),
+            _cost_table(config),
+            _memory_table(config),
+            _reference_table(),
+        ),
+    )
+
+
+def _assumptions(config: NestedViTConfig) -> tuple[str, ...]:
+    return (
+        "A multiplication and an addition are two FLOPs; softmax, norms and activations are not counted. "
+        "The hidden layer of each MLP is 4 times as wide.",
+        f"The plain ViTs have the same width {config.width} and as many layers as a patch of ours passes through "
+        f"within windows, {config.stages * config.local_blocks}; they read one label from the mean token.",
+        "Bytes kept are those of float32 training with fused attention (SDPA); where attention matrices are "
+        "materialised, the plain ViTs keep far more.",
+        f"A canvas holds {DIGITS} digits of {CLASSES} classes in 16 cells, {DOUBLED} classes twice, of equal ink, "
+        "placed at random: what a digit looks like, and where it is, tells nothing of whether it has a twin.",
+    )
+
+
+def _work(config: NestedViTConfig) -> tuple[Prediction, ...]:
+    own, large = Costs(config, config.size), Costs(config, LARGE)
+    exact = [
+        ("parameters", "Parameters", parameters(config), "", "sum over layers"),
+        ("flops_forward", f"Forward pass at {config.size} px", own.forward, FLOPS, WORK),
+        ("flops_training", f"Forward and backward pass at {config.size} px", own.training, FLOPS, WORK),
+        ("flops_chunked", f"The same by chunked recomputation at {config.size} px", own.chunked, FLOPS, "Q4.a there"),
+        ("flops_large", f"Forward pass at {LARGE} px", large.forward, FLOPS, WORK),
+    ]
+    exact += [
+        (f"flops_vit{patch}", f"Plain ViT-{patch}, forward pass at {LARGE} px", large.plain(patch), FLOPS, WORK)
+        for patch in PLAIN_PATCHES
+    ]
+    return tuple(
+        Prediction(name=name, label=label, value=value, unit=unit, claim="exact", source=source)
+        for name, label, value, unit, source in exact
+    )
+
+
+def _memory(config: NestedViTConfig) -> tuple[Prediction, ...]:
+    own = Costs(config, config.size)
+    kept = [
+        ("kept_ordinary", f"Kept for the backward pass at {config.size} px, ordinary autograd", own.kept_ordinary),
+        ("kept_chunked", f"Kept at most at one moment at {config.size} px, chunked", own.kept_chunked),
+    ]
+    return tuple(
+        Prediction(
+            name=name,
+            label=label,
+            value=value,
+            unit=BYTES,
+            claim="estimate",
+            source=WORK,
+            tolerance=BOOKKEEPING * value,
+        )
+        for name, label, value in kept
+    )
+
+
+def _seen(config: NestedViTConfig) -> tuple[Prediction, ...]:
+    same = Prediction(
+        name="gradient_difference",
+        label="Largest relative difference of chunked and ordinary gradients, in float64",
+        value=ROUNDING,
+        unit="",
+        claim="upper bound",
+        source="docs/answers/q4.md, Q4.a: they are equal but for rounding",
+    )
+    if config.target != "dense":
+        return (same,)
+    blind = Prediction(
+        name="iou_without_global",
+        label="IoU of the marked pixels with the global blocks cut out",
+        value=TWIN_SHARE,
+        unit="",
+        claim="upper bound",
+        source="docs/answers/q4.md, Q4.b: windows alone know only the share of twins",
+    )
+    return (same, blind)
+
+
+def parameters(config: NestedViTConfig) -> int:
+    """Number of trained parameters."""
+    d = config.width
+    # weights and biases of four linear maps, and two norms
+    layer = 12 * d**2 + 9 * d + 4 * d
+    embedding = (3 * config.patch**2 + 1) * d + config.region_tokens * d
+    heads = sum(2 * d + (d + 1) * outputs for outputs in (CLASSES, 1, config.outputs))
+    return embedding + config.stages * (config.local_blocks + config.global_blocks) * layer + heads
+
+
+def cost_chart(config: NestedViTConfig, *counted: Layer) -> Chart:
+    """FLOPs against the image's side, for ours and the plain ViTs; what was counted can be laid over it."""
+    rows: list[tuple[str, int, int]] = []
+    for side in SIDES:
+        costs = Costs(config, side)
+        rows.append(("nested", side, costs.forward))
+        rows += [(f"ViT-{patch}", side, costs.plain(patch)) for patch in PLAIN_PATCHES]
+    names, sides, flops = (list(column) for column in zip(*rows, strict=True))
+    large = Costs(config, LARGE)
+    return Chart(
+        title=f"At {LARGE} px ViT-8 needs {large.plain(8) / large.forward:,.0f} times the work of the nested network",
+        caption="Lines: FLOPs of one forward pass by theory; lines twice as steep are quadratic in the pixels.",
+        layers=(
+            Layer(
+                mark="line",
+                columns={"side": sides, "flops": flops, "network": names},
+                x="side",
+                y="flops",
+                color="network",
+                dashed=bool(counted),
+            ),
+            *counted,
+        ),
+        x_title="side of the image, px",
+        y_title="FLOPs of a forward pass",
+        x_scale="log",
+        y_scale="log",
+        roles={"nested": "accent"},
+    )
+
+
+def _cost_table(config: NestedViTConfig) -> Table:
+    rows = []
+    for side in sorted({config.size, 1024, LARGE}):
+        costs = Costs(config, side)
+        work = [("nested", costs.tokens, costs.forward)]
+        work += [(f"ViT-{patch}", plain_tokens(side, patch), costs.plain(patch)) for patch in PLAIN_PATCHES]
+        for name, tokens, flops in work:
+            ratio = flops / costs.forward
+            rows.append((side, name, tokens, round(flops / 1e9, 3), round(ratio, 3)))
+    times = [Costs(config, side).plain(8) / Costs(config, side).forward for side in (config.size, LARGE)]
+    return Table(
+        title=f"ViT-8 costs {times[0]:,.1f} times as much at {config.size} px, {times[1]:,.1f} times at {LARGE} px",
+        caption="One forward pass; the last column is the work in units of the nested network's.",
+        columns=("side, px", "network", "tokens", "GFLOPs", "× nested"),
+        rows=tuple(rows),
+    )
+
+
+def _memory_table(config: NestedViTConfig) -> Table:
+    large = Costs(config, LARGE)
+    nest, d, h = nesting_of(config, LARGE), config.width, config.heads
+    rows: list[tuple[str, float, float]] = []
+    for patch in PLAIN_PATCHES:
+        N = plain_tokens(LARGE, patch)
+        matrix = attention.attention_matrix_bytes(N) / MIB
+        fused = memory.vit_kept_bytes(N, 3 * patch**2, d, h, large.layers)
+        weights = large.layers * (memory.materialised_layer_kept_bytes(N, d, h) - memory.layer_kept_bytes(N, d, h))
+        rows.append((f"ViT-{patch}, SDPA", matrix, fused / MIB))
+        rows.append((f"ViT-{patch}, materialised", matrix, (fused + weights) / MIB))
+    windows = nest.windows * attention.attention_matrix_bytes(nest.patches + nest.region_tokens)
+    among = attention.attention_matrix_bytes(nest.windows * nest.region_tokens)
+    rows.append(("nested, ordinary autograd", (windows + among) / MIB, large.kept_ordinary / MIB))
+    chunked = large.kept_chunked
+    one = min(config.chunk, nest.windows) * attention.attention_matrix_bytes(nest.patches + nest.region_tokens)
+    rows.append((f"nested, chunks of {config.chunk} windows", max(one, among) / MIB, chunked / MIB))
+    return Table(
+        title=f"In chunks, a training step at {LARGE} px keeps {chunked / MIB:,.0f} MiB instead of "
+        f"{large.kept_ordinary / MIB:,.0f}",
+        caption="Attention matrix: one head of one layer, were it materialised. Kept: for the backward pass of one "
+        "image in float32, region tokens included.",
+        columns=("network", "attention matrix, MiB", "kept, MiB"),
+        rows=tuple((name, round(matrix, 1), round(kept, 1)) for name, matrix, kept in rows),
+    )
+
+
+def _reference_table() -> Table:
+    rows = []
+    for d in REFERENCE_WIDTHS:
+        window = REFERENCE_WINDOW * 8
+        rows_, columns = attention.windows_covering(LARGE, LARGE, window)
+        nest = Nesting(rows_ * columns, REFERENCE_WINDOW**2, 1, REFERENCE_STAGES, 2, 1)
+        head = attention.linear_flops(1, d, REFERENCE_LABELS)
+        nested = attention.nested_flops(nest, 3 * 8**2, d, head)
+        plain = [
+            attention.vit_flops(plain_tokens(LARGE, patch), 3 * patch**2, d, REFERENCE_LAYERS, head)
+            for patch in PLAIN_PATCHES
+        ]
+        share = attention.nested_attention_flops(nest, d) / nested
+        cells = [round(work / TERA, 4) for work in (*plain, nested)]
+        rows.append((d, *cells, round(plain[0] / nested, 1), round(plain[1] / nested, 1), f"{100 * share:.1f} %"))
+    return Table(
+        title=f"Of usual widths, the nested network saves {rows[0][5]} to {rows[-1][5]} times the work of ViT-8",
+        caption=f"TFLOPs of one forward pass at {LARGE} px, {REFERENCE_LAYERS} layers a token; nested: {REFERENCE_STAGES} "
+        f"stages of 2 local and 1 global layers, windows of {REFERENCE_WINDOW} × {REFERENCE_WINDOW} patches of 8 px, "
+        "one region token.",
+        columns=(
+            "width",
+            "ViT-8",
+            "ViT-16",
+            "ViT-128",
+            "nested",
+            "ViT-8 ÷ nested",
+            "ViT-16 ÷ nested",
+            "attention's share",
+        ),
+        rows=tuple(rows),
+    )

@@ -1,0 +1,42 @@
+"""Canvases as tensors, with what a window holds."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from theodolite.data.twins import CLASSES, Canvases, TwinCanvases
+from theodolite.nested_vit.config import NestedViTConfig
+from theodolite.nested_vit.losses import Truth
+
+
+def images_of(ink: NDArray[np.uint8]) -> UInt8[Tensor, "batch 3 height width"]:
+    """Three equal colours of the ink (n, height, width), without a copy."""
+    return torch.from_numpy(ink)[:, None].expand(-1, 3, -1, -1)
+
+
+def truth_of(config: NestedViTConfig, canvases: Canvases) -> Truth:
+    """What the network should say of the canvases, and of each window of theirs."""
+    side = config.patch * config.window
+    beyond = -canvases.classes.shape[-1] % side
+    cut = {"row": (canvases.classes.shape[-1] + beyond) // side, "p": side, "q": side}
+    padded = np.pad(canvases.classes, ((0, 0), (0, beyond), (0, beyond)), constant_values=-1)
+    windows = rearrange(padded, "batch (row p) (column q) -> (batch row column) (p q)", **cut)
+    digits = np.stack([(windows == digit).any(axis=1) for digit in range(CLASSES)], axis=1)
+    doubled = np.repeat(canvases.doubled, len(windows) // len(canvases.doubled), axis=0)
+    target = canvases.twins if config.target == "dense" else canvases.doubled
+    return Truth(
+        torch.from_numpy(target),
+        torch.from_numpy(digits),
+        torch.from_numpy((digits & doubled).any(axis=1, keepdims=True)),
+    )
+
+
+def batch(source: TwinCanvases, config: NestedViTConfig, ids: Iterable[int]) -> tuple[Tensor, Truth]:
+    """Images and truth of these ids."""
+    canvases = source.canvases(ids)
+    return images_of(canvases.ink), truth_of(config, canvases)

@@ -1,0 +1,117 @@
+"""One training step on one huge image, in a process of its own so that its peak of memory is its own.
+
+``python -m theodolite.nested_vit.showcase RUN`` prints what it measured as JSON.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from theodolite.data.twins import TwinCanvases
+from theodolite.engine.export import load_weights
+from theodolite.kernel.errors import ResourceError
+from theodolite.kernel.runs import RunFolder
+from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
+from theodolite.nested_vit.gradients import chunked_losses
+from theodolite.nested_vit.model import NestedViT
+from theodolite.nested_vit.samples import batch
+from theodolite.nested_vit.train import Lessons
+
+TIME_LIMIT = 3600  # seconds
+
+
+@dataclass(frozen=True)
+class ShownStep:
+    """One training step: forward, exact gradients by chunks, AdamW.
+
+    Attributes
+    ----------
+    side : int
+        Of the image, px.
+    cpu_seconds, seconds : float
+        Processor time and time.
+    base_bytes, peak_bytes : int
+        Most memory the process had held before the image was drawn, and after the step.
+    loss : float
+        Of the target, in nats.
+    gradient_norm : float
+        Over all parameters.
+    """
+
+    side: int
+    cpu_seconds: float
+    seconds: float
+    base_bytes: int
+    peak_bytes: int
+    loss: float
+    gradient_norm: float
+
+
+def show_step(run: RunFolder) -> ShownStep:
+    """Do the step in a fresh process and return what it measured.
+
+    Raises
+    ------
+    ResourceError
+        If the process did not end well, which is memory as a rule.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "theodolite.nested_vit.showcase", str(run.path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIME_LIMIT,
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["killed"])[-1]
+        raise ResourceError(f"the shown step ended with code {done.returncode} ({reason}); give a smaller --show-size")
+    return ShownStep(**json.loads(done.stdout))
+
+
+def peak_bytes() -> int:
+    """Most memory this process has held, in bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
+def step(run: RunFolder) -> ShownStep:
+    """Do one training step of the trained network at ``show_size``; the run is not changed."""
+    config, training = run.settings(NestedViTConfig), run.settings(NestedViTTraining)
+    lessons = Lessons(NestedViT(config))
+    load_weights(run, {"lessons": lessons})
+    network = lessons.network
+    optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate)
+    _train_on(network, optimizer, config, config.patch * config.window * 4, training.seed)  # loads what loads lazily
+    base, began, began_cpu = peak_bytes(), time.monotonic(), time.process_time()
+    loss = _train_on(network, optimizer, config, config.show_size, training.seed)
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    return ShownStep(
+        side=config.show_size,
+        cpu_seconds=time.process_time() - began_cpu,
+        seconds=time.monotonic() - began,
+        base_bytes=base,
+        peak_bytes=peak_bytes(),
+        loss=loss,
+        gradient_norm=float(torch.cat([gradient.flatten() for gradient in gradients]).norm()),
+    )
+
+
+def _train_on(
+    network: NestedViT, optimizer: torch.optim.Optimizer, config: NestedViTConfig, side: int, seed: int
+) -> float:
+    images, truth = batch(TwinCanvases(side, seed, "train"), config, [0])
+    values, total = chunked_losses(network, images, truth, config.chunk)
+    optimizer.zero_grad()
+    torch.autograd.backward(total)
+    optimizer.step()
+    return float(values.target)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(step(RunFolder.open(Path(sys.argv[1]))))))
