@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theodolite.data.digits import digits, split
@@ -23,6 +23,7 @@ def test_the_digits_can_be_written_to_without_harm():
 
 
 @given(n=st.integers(2, 200), share=st.floats(0, 0.49), seed=st.integers(0, 2**63 - 1))
+@settings(deadline=None)
 def test_a_split_loses_and_doubles_nothing(n, share, seed):
     train, held_out = split(n, share, seed)
     np.testing.assert_array_equal(np.sort(np.concatenate([train, held_out])), np.arange(n))

@@ -41,7 +41,7 @@ def measured(found):
 def test_on_digits_theory_and_practice_agree(digits_audit):
     assert {finding.verdict for finding in digits_audit.findings} == {"holds"}
     assert digits_audit.sentences[0].startswith("Training reached an ELBO of")
-    assert "5 of 5 latent dimensions carry information; the spectrum predicted 5." in digits_audit.sentences
+    assert "Latent dimensions that carry information: 5 of 5; the spectrum predicted 5." in digits_audit.sentences
     assert not digits_audit.warnings
 
 

@@ -36,6 +36,9 @@ def test_a_file_is_read_and_the_split_follows_its_seed(tmp_path):
         (np.ones((1, 3)), 1, DataError, "has 1 rows"),
         (np.eye(2, 9000), 1, DataError, "at most 8192 columns"),
         (np.ones((5, 3)), 1, DataError, "all equal"),
+        (np.full((5, 3), 0.1), 1, DataError, "all equal"),
+        (np.eye(5) * 1e-200, 1, DataError, "all equal"),
+        (np.eye(5) * 1e300, 1, DataError, "scale the data"),
         (np.eye(5), 6, UsageError, "latent_dim=6 exceeds the 5 columns"),
     ],
 )

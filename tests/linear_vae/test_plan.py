@@ -4,6 +4,7 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 from tests.tolerances import assert_identity
 
+from theodolite.kernel.errors import UsageError
 from theodolite.linear_vae.config import LinearVAEConfig
 from theodolite.linear_vae.dataset import load
 from theodolite.linear_vae.plan import plan
@@ -42,10 +43,11 @@ def test_a_borderline_dimension_may_count_either_way():
     assert predicted(noise_variance=0.05)["active_dimensions"].tolerance == 0
 
 
-def test_data_of_too_low_rank_and_no_feature_left_over_are_said(tmp_path):
+@pytest.mark.parametrize("latent_dim", [2, 3, 5])
+def test_without_variance_left_over_noise_cannot_be_learned(tmp_path, latent_dim):
     random = np.random.default_rng(0)
     np.save(tmp_path / "flat.npy", random.standard_normal((30, 2)) @ random.standard_normal((2, 5)))
-    flat = str(tmp_path / "flat.npy")
-    assert "grows without limit" in plan(LinearVAEConfig(data=flat, latent_dim=3)).assumptions[-1]
-    assert "leaves no feature over" in plan(LinearVAEConfig(data=flat, latent_dim=5)).assumptions[-1]
-    assert len(plan(LinearVAEConfig(data=flat, latent_dim=3, noise_variance=0.1)).assumptions) == 2
+    flat = {"data": str(tmp_path / "flat.npy"), "latent_dim": latent_dim}
+    with pytest.raises(UsageError, match=f"latent_dim={latent_dim} leaves no variance"):
+        predicted(**flat)
+    assert predicted(**flat, noise_variance=0.1)["active_dimensions"].value == 2

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 from tests.tolerances import assert_identity, assert_sampling
@@ -73,6 +73,7 @@ def test_the_posterior_is_that_of_bayes_rule():
 
 
 @given(seed=SEEDS)
+@settings(deadline=None)
 def test_likelihood_less_elbo_is_the_gap(seed):
     _, S, weights = problem(seed)
     U, _, _, delta, epsilon = weights
@@ -87,6 +88,7 @@ def test_likelihood_less_elbo_is_the_gap(seed):
 
 
 @given(seed=SEEDS, c=st.floats(0.01, 100))
+@settings(deadline=None)
 def test_scaling_the_code_changes_nothing(seed, c):
     _, S, (U, W, Sigma, delta, epsilon) = problem(seed)
     scaled = Weights(U / c, c * W, c**2 * Sigma, delta, c**2 * epsilon)
@@ -94,6 +96,7 @@ def test_scaling_the_code_changes_nothing(seed, c):
 
 
 @given(seed=SEEDS)
+@settings(deadline=None)
 def test_rotating_the_code_changes_nothing(seed):
     _, S, weights = problem(seed)
     U, W, Sigma, delta, epsilon = weights

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.decomposition import PCA
@@ -49,6 +49,7 @@ def test_noise_and_likelihood_are_those_of_scikit_learn(k):
 
 
 @given(seed=st.integers(0, 2**32 - 1), k=st.integers(1, 6), noise=st.floats(0.01, 20), epsilon=st.floats(0.01, 100))
+@settings(deadline=None)
 def test_at_the_optimum_bound_and_likelihood_are_what_the_spectrum_says(seed, k, noise, epsilon):
     X = samples(seed)
     data = ppca.spectrum(X)

@@ -1,6 +1,8 @@
 """The training procedure of the linear VAE without a run folder: for arrays in memory."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -8,6 +10,20 @@ from numpy.typing import NDArray
 
 from theodolite.linear_vae.model import LinearVAE
 from theodolite.theory.elbo import Weights
+
+WORTH_SHARING = 2**24  # multiplications a step; below it two threads wait for each other longer than they work
+
+
+@contextmanager
+def threads_for(multiplications: int) -> Iterator[None]:
+    """Compute in one thread where a step has too little to do for more."""
+    before = torch.get_num_threads()
+    if multiplications < WORTH_SHARING:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def ascend(
@@ -54,17 +70,18 @@ def ascend(
     x, batch = torch.from_numpy(samples), min(batch_size, len(samples))
     optimizer = torch.optim.Adam(vae.parameters(), lr=learning_rate)
     order = torch.empty(0, dtype=torch.int64)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
-        if len(order) < batch:
-            order = torch.randperm(len(x), generator=generator)
-        ids, order = order[:batch], order[batch:]
-        noise = torch.randn(batch, draws, latent_dim, generator=generator, dtype=x.dtype) if draws else None
-        optimizer.zero_grad()
-        loss = -vae(x[ids], noise).mean()
-        loss.backward()
-        optimizer.step()
+    with threads_for(batch * max(draws, 1) * vae.decoder.numel()):
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
+            if len(order) < batch:
+                order = torch.randperm(len(x), generator=generator)
+            ids, order = order[:batch], order[batch:]
+            noise = torch.randn(batch, draws, latent_dim, generator=generator, dtype=x.dtype) if draws else None
+            optimizer.zero_grad()
+            loss = -vae(x[ids], noise).mean()
+            loss.backward()
+            optimizer.step()
     return _weights(vae)
 
 

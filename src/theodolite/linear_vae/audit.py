@@ -37,7 +37,7 @@ def audit(run: RunFolder) -> Audit:
     findings = compare(run.plan.predictions, _measure(run.plan, trained, data, sampled, sum(theory)))
     return Audit(
         family="linear-vae",
-        title=f"A linear VAE with {config.latent_dim} latent dimensions on {config.data}",
+        title=f"A linear VAE from {data.train.shape[1]} to {config.latent_dim} dimensions on {config.data}",
         sentences=_sentences(findings, config, trained, data, training.seed),
         figures=_figures(findings, config),
         findings=findings,
@@ -48,7 +48,7 @@ def audit(run: RunFolder) -> Audit:
             *exhibits.decoder_directions(run, trained, data),
             exhibits.elbo_by_terms(theory, sampled),
         ),
-        warnings=_warnings(run.plan, findings),
+        warnings=_warnings(findings),
     )
 
 
@@ -96,7 +96,7 @@ def _sentences(
     told = [
         f"{reached} an ELBO of {_number(elbo)} nats per sample, {_at_most(elbo)} below the greatest that any linear "
         f"VAE has on these {len(data.train):,} samples ({_signed(elbo.prediction.value, 4)}).",
-        f"{kept.measurement.value:.0f} of {config.latent_dim} latent dimensions carry information; the spectrum "
+        f"Latent dimensions that carry information: {kept.measurement.value:.0f} of {config.latent_dim}; the spectrum "
         f"predicted {kept.prediction.value:.0f}.",
         f"The ELBO understates log p(x) by {_at_most(found['encoder_gap'], -1)} nats per sample: so far is the encoder "
         "from the exact posterior.",
@@ -125,11 +125,10 @@ def _figures(findings: tuple[Finding, ...], config: LinearVAEConfig) -> tuple[Fi
     )
 
 
-def _warnings(plan: Plan, findings: tuple[Finding, ...]) -> tuple[str, ...]:
-    told = [line for line in plan.assumptions if "likelihood grows without limit" in line]
+def _warnings(findings: tuple[Finding, ...]) -> tuple[str, ...]:
     if any(finding.prediction.name == "elbo_trained" and finding.verdict == "fails" for finding in findings):
-        told.append("Training ended before the optimum; continue with --resume and more --steps.")
-    return tuple(told)
+        return ("Training ended before the optimum; continue with --resume and more --steps.",)
+    return ()
 
 
 def _number(finding: Finding) -> str:

@@ -14,6 +14,9 @@ from theodolite.linear_vae.config import LinearVAEConfig
 
 MOST_COLUMNS = 8192  # the audit factorises a covariance of this many rows: 0.5 GiB
 
+LARGEST = 1e100  # beyond it, and below its inverse, a variance leaves the range of float64
+ROUNDING = 1e-15
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -68,10 +71,11 @@ def load(config: LinearVAEConfig) -> Dataset:
         raise UsageError(f"latent_dim={config.latent_dim} exceeds the {d} columns of {config.data}; take {d} or fewer")
     train_ids, held_out_ids = split(n, config.held_out_share, config.split_seed)
     train = table.values[train_ids]
+    largest = np.abs(table.values).max()
+    if largest > LARGEST:
+        raise DataError(f"{config.data} holds a value of size {largest:.1g}; scale the data to at most {LARGEST:g}")
     mean = train.mean(axis=0)
-    if not np.ptp(train, axis=0).any():
-        raise DataError(f"the {len(train)} rows of {config.data} to train on are all equal; there is nothing to model")
-    return Dataset(
+    data = Dataset(
         train=train - mean,
         held_out=table.values[held_out_ids] - mean,
         mean=mean,
@@ -79,6 +83,10 @@ def load(config: LinearVAEConfig) -> Dataset:
         sha256=table.sha256,
         image_shape=(SIDE, SIDE) if config.data == "digits" else None,
     )
+    # as good as equal: what varies is rounding, or too small to be squared
+    if data.scale <= max(ROUNDING * np.abs(mean).max(), 1 / LARGEST):
+        raise DataError(f"the {len(train)} rows of {config.data} to train on are all equal; there is nothing to model")
+    return data
 
 
 def _embedded_digits() -> Table:

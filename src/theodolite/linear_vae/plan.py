@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from theodolite.kernel.errors import UsageError
 from theodolite.kernel.exhibits import Arrow, Box, Diagram, Table
 from theodolite.kernel.records import Plan, Prediction
 from theodolite.linear_vae.config import LinearVAEConfig
@@ -21,41 +22,34 @@ def plan(config: LinearVAEConfig) -> Plan:
     Raises
     ------
     DataError, UsageError
-        If the data cannot be used; see `dataset.load`.
+        If the data cannot be used, see `dataset.load`; or if η_d² is to be learned where no variance is left for it.
     """
     data = load(config)
     eigenvalues = ppca.spectrum(data.train).eigenvalues
-    learned = config.noise_variance is None
-    noise = (
-        ppca.learned_noise_variance(eigenvalues, config.latent_dim) if learned else float(config.noise_variance or 0)
-    )
+    noise = _planned_noise(config, eigenvalues)
+    n, d = data.train.shape
     return Plan(
         family="linear-vae",
         config=config.model_dump(mode="json"),
-        assumptions=_assumptions(config, data.train.shape, eigenvalues),
+        assumptions=(
+            f"Every statement is about the {n:,} training samples of {d} features, their mean subtracted.",
+            "Encoder and decoder have no offset; the encoder's covariance Σ is one full matrix for all samples.",
+        ),
         predictions=_predictions(config, eigenvalues, noise),
-        exhibits=(_diagram(config, data.train.shape[1], noise), _spectrum_table(config, eigenvalues, noise)),
+        exhibits=(_diagram(config, d, noise), _spectrum_table(config, eigenvalues, noise)),
     )
 
 
-def _assumptions(config: LinearVAEConfig, shape: tuple[int, ...], eigenvalues: NDArray[np.float64]) -> tuple[str, ...]:
-    n, d = shape
-    told = [
-        f"Every statement is about the {n} training samples of {d} features, their mean subtracted.",
-        "Encoder and decoder have no offset; the encoder's covariance Σ is one full matrix for all samples.",
-    ]
-    tail = eigenvalues[config.latent_dim :]
-    if config.noise_variance is None and not tail.size:
-        told.append(
-            f"latent_dim={config.latent_dim} leaves no feature over: any η_d² up to the smallest eigenvalue is best, "
-            "and a very small one is planned with."
+def _planned_noise(config: LinearVAEConfig, eigenvalues: NDArray[np.float64]) -> float:
+    if config.noise_variance is not None:
+        return config.noise_variance
+    noise, k = ppca.learned_noise_variance(eigenvalues, config.latent_dim), config.latent_dim
+    if noise <= ppca.noise_floor(eigenvalues):
+        raise UsageError(
+            f"latent_dim={k} leaves no variance for η_d² to be learned from, so no optimum is predicted; "
+            "take fewer latent dimensions or give a noise_variance"
         )
-    elif config.noise_variance is None and tail.mean() <= ppca.noise_floor(eigenvalues):
-        told.append(
-            f"The data span no more than latent_dim={config.latent_dim} dimensions: the likelihood grows without limit "
-            "as η_d² → 0, and training has no optimum to reach; give a noise_variance."
-        )
-    return tuple(told)
+    return noise
 
 
 def _predictions(config: LinearVAEConfig, eigenvalues: NDArray[np.float64], noise: float) -> tuple[Prediction, ...]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from theodolite.engine.loop import Step, Task, fit
 from theodolite.kernel.runs import RunFolder
+from theodolite.linear_vae.ascent import threads_for
 from theodolite.linear_vae.config import LinearVAEConfig, LinearVAETraining
 from theodolite.linear_vae.dataset import Dataset, load
 from theodolite.linear_vae.model import LinearVAE
@@ -109,4 +110,5 @@ def train(config: LinearVAEConfig, training: LinearVAETraining, run: RunFolder) 
     """
     data = load(config)
     run.write_json("data.json", {"path": config.data, "sha256": data.sha256, "held_out": data.held_out_ids.tolist()})
-    fit(Ascent(config, training, data), training, run)
+    with threads_for(training.batch_size * config.draws * data.train.shape[1] * config.latent_dim):
+        fit(Ascent(config, training, data), training, run)
