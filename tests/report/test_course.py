@@ -41,10 +41,21 @@ def test_the_axis_is_logarithmic_over_decades_of_positive_numbers() -> None:
 
 
 def test_metrics_of_another_order_of_magnitude_do_not_flatten_the_loss() -> None:
-    lines = [{"step": s, "seconds": s, "rate": 1e-6, "loss": 1.0 + s, "accuracy": 0.5} for s in range(9)]
+    lines = [{"step": s, "seconds": s, "gain": 1.0 + s, "accuracy": 0.5, "rate": 1e-6} for s in range(9)]
     made = course(lines)
     assert made is not None
-    assert set(made.layers[0].columns["metric"]) == {"loss", "accuracy"}
+    assert set(made.layers[0].columns["metric"]) == {"gain", "accuracy"}
+    assert made.caption == "Gain over the steps of training, beside others. Also in metrics.jsonl: rate."
+
+
+def test_losses_are_drawn_without_what_is_no_loss() -> None:
+    made = course([{"step": s, "modes": 8.0, "generator_loss": 2.0 - s, "loss": 1.0 + s} for s in range(9)])
+    assert made is not None
+    assert list(dict.fromkeys(made.layers[0].columns["metric"])) == ["loss", "generator loss"]
+    assert made.y_title == "loss"
+
+
+def test_crowds_are_cut() -> None:
     crowd = course([{"step": s, **{f"m{i}": 1.0 + i for i in range(20)}} for s in range(3)])
     assert crowd is not None
     assert len(set(crowd.layers[0].columns["metric"])) == MOST_SERIES

@@ -164,3 +164,12 @@ def test_a_text_layer_and_an_empty_one_can_be_drawn() -> None:
     text = Layer(mark="text", columns={"x": [0.5], "y": [1.0], "t": [12345]}, x="x", y="y", text="t")
     assert "12\u202f345" in chart_svg(chart(text, line([0.0, 2.0])))
     assert chart_svg(chart(Layer(mark="point", columns={"x": [], "y": []}, x="x", y="y")))
+
+
+def test_bars_stand_side_by_side_only_where_they_share_a_name() -> None:
+    alone = Layer(mark="bar", columns={"n": ["a", "b"], "v": [1, 2], "s": ["one", "two"]}, x="n", y="v", color="s")
+    assert "xOffset" not in chart_spec(chart(alone))["layer"][0]["encoding"]
+    columns = {"n": ["a", "a", "b", "b"], "v": [1, 2, 3, 4], "s": ["one", "two"] * 2}
+    both = [Layer(mark=mark, columns=columns, x="n", y="v", color="s") for mark in ("bar", "point")]  # type: ignore[arg-type]
+    for layer in chart_spec(chart(*both))["layer"]:
+        assert layer["encoding"]["xOffset"]["scale"]["domain"] == ["one", "two"]

@@ -51,6 +51,7 @@ def test_a_panel_names_its_extents_and_what_colours_mean(tmp_path: Path) -> None
     assert third.alternative == "difference: values from −4 to 4"
     shared = panels(run, grid.model_copy(update={"shared_scale": True}), "g", None)
     assert {panel.alternative.partition(":")[2] for panel in shared} == {" values from −4 to 4"}
+    assert [("linearGradient" in panel.svg) for panel in shared] == [False, False, False, True]
     with pytest.raises(DataError, match="holds 3 panels but has 1 names"):
         panels(run, grid.model_copy(update={"panel_names": ("one",)}), "g", None)
 

@@ -179,16 +179,18 @@ def test_a_record_too_large_to_read_is_not_read(tmp_path: Path) -> None:
         write_page([run], tmp_path / "report.html")
 
 
-def test_a_page_too_heavy_packs_its_images_tighter_then_names_the_culprit(tmp_path: Path) -> None:
+def test_a_page_too_heavy_packs_its_images_tighter_then_names_the_culprit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = example_run(tmp_path / "run")
-    draw = np.random.default_rng(0)
-    run.save_array("noise", draw.integers(0, 256, (24, 200, 200, 3)).astype(np.uint8))
-    noisy = Gallery(title="Noise", caption="", array="noise.npy", labels=("",) * 24)
+    run.save_array("noise", np.random.default_rng(0).integers(0, 256, (4, 200, 200, 3)).astype(np.uint8))
+    noisy = Gallery(title="Noise", caption="", array="noise.npy", labels=("",) * 4)
     run.write_record("audit.json", run.audit.model_copy(update={"exhibits": (noisy,)}))
-    assert write_page([run], tmp_path / "report.html").stat().st_size <= LARGEST
-    many = tuple(noisy.model_copy(update={"title": f"Noise {i}"}) for i in range(4))
-    run.write_record("audit.json", run.audit.model_copy(update={"exhibits": many}))
-    with pytest.raises(DataError, match=r"the limit is 2 MB; the heaviest exhibit is 'Noise \d' of run"):
+    heavy = write_page([run], tmp_path / "report.html").stat().st_size
+    monkeypatch.setattr("theodolite.report.page.LARGEST", heavy - 1)
+    assert write_page([run], tmp_path / "report.html").stat().st_size < heavy
+    monkeypatch.setattr("theodolite.report.page.LARGEST", 500_000)
+    with pytest.raises(DataError, match=r"the limit is 0.5 MB; the heaviest exhibit is 'Noise' of run: show less"):
         write_page([run], tmp_path / "report.html")
 
 
@@ -206,3 +208,40 @@ def test_a_changed_audit_is_noticed(tmp_path: Path) -> None:
 def test_no_run_no_report(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs a run"):
         write_page([], tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("bad", ["Infinity", "NaN", 1e-308, 1e308, -1e308, 0])
+def test_an_exhibit_that_cannot_be_drawn_is_named(tmp_path: Path, bad: object) -> None:
+    """Numbers no audit would write: the page is written, or one line says which exhibit is to blame."""
+    run = example_run(tmp_path / "run")
+    axes = {"x_title": "x", "y_title": "y", "title": "odd", "caption": ""}
+    odd = [
+        {"kind": "diagram", "title": "odd", "caption": "", "boxes": [
+            {"key": "a", "x": bad, "y": 0, "width": 1, "height": 1, "lines": ["a line"]},
+            {"key": "b", "x": 2, "y": bad, "width": bad or 1, "height": 1, "lines": ["another"]},
+        ]},
+        {"kind": "chart", **axes, "layers": [
+            {"mark": "line", "columns": {"x": [1, bad, 2], "y": [bad, 1, 2]}, "x": "x", "y": "y"},
+        ]},
+        {"kind": "chart", **axes, "y_scale": "log", "y_domain": [bad, 1], "layers": [
+            {"mark": "bar", "columns": {"x": [1, 2], "y": [bad, 2]}, "x": "x", "y": "y"},
+        ]},
+        {"kind": "chart", **axes, "layers": [
+            {"mark": "bar", "columns": {"x": ["\x08", "\x00"], "y": [1, 2]}, "x": "x", "y": "y"},
+        ]},
+    ]  # fmt: skip
+    audit = json.loads((run.path / "audit.json").read_text())
+    for exhibit in odd:
+        audit["exhibits"] = [exhibit]
+        (run.path / "audit.json").write_text(json.dumps(audit))
+        try:
+            write_page([run], tmp_path / "report.html")
+        except DataError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+            assert "'odd'" in str(error) or "is damaged" in str(error)  # noqa: PT017
+
+
+def test_broken_letters_do_not_stop_the_page(tmp_path: Path) -> None:
+    run = example_run(tmp_path / "run")
+    (run.path / "environment.json").write_text('{"command": "\\ud800 \\u0000"}')
+    assert "How it was done" in write_page([run], tmp_path / "report.html").read_text(encoding="utf-8")

@@ -33,11 +33,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Axes:
-    """Both axes, and the colour of every series in the order of their appearance."""
+    """Both axes, the colour of every series in order of appearance, and the series that stand side by side."""
 
     x: Axis
     y: Axis
     colours: dict[str, str]
+    abreast: tuple[str, ...]
 
     @classmethod
     def of(cls, chart: Chart) -> "Axes":
@@ -46,9 +47,8 @@ class Axes:
         ys = _cells(chart.layers, ("y", "y2"))
         if any(layer.mark in ("bar", "area") and layer.y2 is None for layer in chart.layers) and chart.y_scale != "log":
             ys = ys if any(isinstance(cell, str) for cell in ys) else [*ys, 0.0]
-        return cls(
-            _axis(xs, chart.x_domain, chart.x_scale), _axis(ys, chart.y_domain, chart.y_scale), _series_colours(chart)
-        )
+        x, y = _axis(xs, chart.x_domain, chart.x_scale), _axis(ys, chart.y_domain, chart.y_scale)
+        return cls(x, y, _series_colours(chart), _abreast(chart, x, y))
 
 
 def as_number(cell: Cell) -> float | None:
@@ -82,6 +82,20 @@ def _axis(cells: Sequence[Cell], domain: tuple[float, float] | None, scale: str)
     numbers = [value for cell in cells if (value := as_number(cell)) is not None and (scale != "log" or value > 0)]
     low, high = domain or (min(numbers, default=0.0), max(numbers, default=1.0))
     return Axis((), low, high, scale)
+
+
+def _abreast(chart: Chart, x: Axis, y: Axis) -> tuple[str, ...]:
+    """Return the series of bars that share a name of the axis and so its room; none where each has its own."""
+    series: dict[str, None] = {}
+    shared = False
+    for layer in chart.layers:
+        names = layer.x if x.names else layer.y if y.names else None
+        if layer.mark == "bar" and layer.color is not None and names is not None and layer.y2 is None:
+            drawn, owners = layer.columns[names], layer.columns[layer.color]
+            pairs = {(as_name(name), as_name(owner)) for name, owner in zip(drawn, owners, strict=True)}
+            shared = shared or len(pairs) > len({name for name, _ in pairs})
+            series |= dict.fromkeys(map(as_name, owners))
+    return tuple(series) if shared else ()
 
 
 def _straight(value: float, scale: str) -> float:

@@ -19,8 +19,8 @@ Series = list[tuple[float, float]]
 def course(lines: Sequence[Any]) -> Chart | None:
     """Return the metrics over the steps as one chart, or None where fewer than two steps were written.
 
-    Lines are averaged in at most 300 bins. Beside the first metric (the loss, where there is one) stand those of its
-    order of magnitude; the axis is logarithmic where all are positive and span two decades.
+    Lines are averaged in at most 300 bins. Beside the loss stand other losses; where there is none, beside the first
+    metric those of its order of magnitude. The axis is logarithmic where all are positive and span two decades.
     """
     series = _series(lines)
     if not series:
@@ -35,14 +35,18 @@ def course(lines: Sequence[Any]) -> Chart | None:
             columns["step"].append(step)
             columns["value"].append(value)
             columns["metric"].append(_words(name))
-    binned = len(lines) > MOST_POINTS
+    beside = ", beside others." if len(drawn) > 1 else "."
+    caption = [f"{_words(first).capitalize()} over the steps of training{beside}"]
+    if len(lines) > MOST_POINTS:
+        caption.append(f"Each point is the mean of about {-(-len(lines) // MOST_POINTS)} lines of the log.")
+    if others := [_words(name) for name in series if name not in drawn]:
+        caption.append(f"Also in metrics.jsonl: {', '.join(others[:12])}.")
     return Chart(
         title=f"{_words(first).capitalize()} {_moved(series[first])}",
-        caption="Metrics of training over its steps"
-        + (f", each point the mean of about {-(-len(lines) // MOST_POINTS)} lines of the log." if binned else "."),
+        caption=" ".join(caption),
         layers=(Layer(mark="line", columns=columns, x="step", y="value", color="metric"),),
         x_title="step",
-        y_title=_words(first) if len(drawn) == 1 else "value, each metric in its own unit",
+        y_title=_words(first) if "loss" in first or len(drawn) == 1 else "value, each metric in its own unit",
         y_scale="log" if logarithmic else "linear",
     )
 
@@ -74,6 +78,9 @@ def _series(lines: Sequence[Any]) -> dict[str, Series]:
 
 def _comparable(series: dict[str, Series], first: str) -> dict[str, Series]:
     size = _size(series[first])
+    losses = [name for name in series if "loss" in name]
+    if losses:  # of one kind; the others would be drawn in the wrong unit
+        return {name: series[name] for name in losses[:MOST_SERIES]}
     near = [name for name in series if size / DECADES <= _size(series[name]) <= size * DECADES or name == first]
     return {name: series[name] for name in near[:MOST_SERIES]}
 

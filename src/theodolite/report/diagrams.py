@@ -5,7 +5,7 @@ from html import escape
 
 from theodolite.kernel.exhibits import Arrow, Box, Diagram
 from theodolite.report.palette import FONT, painted, token
-from theodolite.report.still import standalone
+from theodolite.report.still import legible, standalone
 
 FONT_SIZE = 12.0
 SMALLEST = 8.0
@@ -96,7 +96,7 @@ def _text(
 ) -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" font-size="{font:g}" font-weight="{weight}" text-anchor="{anchor}"'
     edge = f' stroke="{token("paper")}" stroke-width="4" paint-order="stroke"' if halo else ""
-    return f'<text {place}{edge} fill="{token("ink")}">{escape(line)}</text>'
+    return f'<text {place}{edge} fill="{token("ink")}">{escape(legible(line))}</text>'
 
 
 def _shared(a: float, a_size: float, b: float, b_size: float) -> float | None:

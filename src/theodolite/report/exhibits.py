@@ -1,11 +1,14 @@
 """Exhibits made ready for the page: one function a kind."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
+from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from theodolite.kernel.errors import DataError
 from theodolite.kernel.exhibits import Cell, Chart, Diagram, Exhibit, Gallery, Grid, Strip, Table
 from theodolite.kernel.runs import RunFolder
 from theodolite.report.axes import as_name, as_number
@@ -16,6 +19,7 @@ from theodolite.report.numbers import column, integer, number
 from theodolite.report.pictures import reels, tiles
 
 MOST_ROWS = 500
+_NUMERIC = re.compile(r"[≤≥≈<>~±]? ?[−+-]?[\d∞][\d\u202f\u00a0,.]*(×10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?( ?%)?|–|")
 LONG = 14  # rows from which the head of a table stays in sight
 
 
@@ -50,8 +54,16 @@ def show(run: RunFolder, exhibit: Exhibit, ident: str, quality: int | None) -> S
     Raises
     ------
     DataError
-        If an array it names cannot be read.
+        If an array it names cannot be read, or its numbers cannot be drawn.
     """
+    try:
+        return _ready(run, exhibit, ident, quality)
+    except (ValueError, ArithmeticError, ElementTree.ParseError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"the exhibit {exhibit.title!r} of {run.path} cannot be drawn: {reason}; audit again") from None
+
+
+def _ready(run: RunFolder, exhibit: Exhibit, ident: str, quality: int | None) -> Shown:
     if isinstance(exhibit, Chart):
         return _chart(exhibit, ident)
     if isinstance(exhibit, Gallery):
@@ -84,7 +96,7 @@ def _chart(chart: Chart, ident: str) -> Shown:
 def _table(table: Table, ident: str) -> Shown:
     shown = table.rows[:MOST_ROWS]
     columns = [_cells([row[place] for row in shown]) for place in range(len(table.columns))]
-    numeric = [any(as_number(row[place]) is not None for row in shown) for place in range(len(table.columns))]
+    numeric = [any(cell != "–" for cell in cells) and all(map(_NUMERIC.fullmatch, cells)) for cells in columns]
     remark = (
         f"The first {integer(MOST_ROWS)} of {integer(len(table.rows))} rows are shown."
         if len(table.rows) > MOST_ROWS

@@ -11,10 +11,11 @@ from theodolite.report.axes import Axes, as_name
 from theodolite.report.labels import label_layers, labels, room_above, room_right
 from theodolite.report.marks import draw, horizontal, numbered, rows, tooltip, vertical
 from theodolite.report.palette import FONT, painted, token
-from theodolite.report.still import cleaned, standalone
+from theodolite.report.still import cleaned, legible, standalone
 
 HEIGHT = 300
 SIDE = 380  # of a square chart
+MOST_NAMES = 100  # on a vertical axis, before they stand closer than can be read
 WIDTH = 720  # of a picture that stands alone
 PAGE_WIDTH = 848  # of the page's column
 PADDING = 6
@@ -28,7 +29,7 @@ def altair_chart(chart: Chart) -> alt.LayerChart:
     """
     axes = Axes.of(chart)
     side = SIDE if chart.square else HEIGHT
-    height = side if not axes.y.names else max(120, 26 * len(axes.y.names))
+    height = side if not axes.y.names else max(120, 26 * min(len(axes.y.names), MOST_NAMES))
     placed = labels(chart, axes, height)
     lift = room_above(placed)
     layers = [draw(chart, layer, axes, lift) for layer in chart.layers]
@@ -50,7 +51,8 @@ def altair_chart(chart: Chart) -> alt.LayerChart:
 
 def chart_spec(chart: Chart) -> dict[str, Any]:
     """Return the chart as a Vega-Lite specification."""
-    spec: dict[str, Any] = altair_chart(chart).to_dict(validate=False)  # each part was validated when it was made
+    # each part was validated when it was made
+    spec: dict[str, Any] = legible(altair_chart(chart).to_dict(validate=False))
     return spec
 
 
@@ -97,7 +99,8 @@ def series_key(chart: Chart) -> list[Key]:
     }
     axes = Axes.of(chart)
     direct = {label.name: label for label in labels(chart, axes, HEIGHT)}
-    key = [Key(name, token(colour), name in dashed, name in direct) for name, colour in axes.colours.items()]
+    told = {*direct, *axes.x.names, *axes.y.names}
+    key = [Key(name, token(colour), name in dashed, name in told) for name, colour in axes.colours.items()]
     # a rule may be named by its text alone
     rules = [label for label in direct.values() if label.y is not None and label.name not in axes.colours]
     return key + [Key(label.name, token(label.colour), True, True) for label in rules]

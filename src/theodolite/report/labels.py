@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from theodolite.kernel.exhibits import Chart, Layer
-from theodolite.report.axes import Axes, as_name, plain_colour
+from theodolite.report.axes import Axes, plain_colour
 from theodolite.report.marks import horizontal, rows, vertical
 from theodolite.report.palette import token
 
@@ -63,7 +63,7 @@ def label_layers(chart: Chart, axes: Axes, placed: list[Label], title_lift: floa
 
 def room_right(placed: list[Label]) -> float:
     """Pixels the labels need right of the axes."""
-    return max((LETTER * len(label.name) + 14 for label in placed if label.y is not None), default=0.0)
+    return max((LETTER * len(_short(label.name)) + 14 for label in placed if label.y is not None), default=0.0)
 
 
 def room_above(placed: list[Label]) -> float:
@@ -76,7 +76,7 @@ def _own_colour() -> Any:
 
 
 def _row(label: Label) -> dict[str, Any]:
-    row = {"t": label.name, "c": token(label.colour, text=True), "x": label.x, "y": label.y}
+    row = {"t": _short(label.name), "c": token(label.colour, text=True), "x": label.x, "y": label.y}
     return {field: value for field, value in row.items() if value is not None}
 
 
@@ -91,16 +91,15 @@ def _of_layer(layer: Layer, axes: Axes) -> list[Label]:
         name = row["t"] if layer.mark == "rule" and layer.text else row["s"]
         colour = axes.colours[row["s"]] if "s" in row else plain_colour(layer)
         if layer.mark == "line" and row.get("y") is not None:
-            made.append(Label(_short(name), colour, row["x"], row["y"]))
+            made.append(Label(name, colour, row["x"], row["y"]))
         elif layer.mark == "rule" and layer.x is None:
-            made.append(Label(_short(name), colour, None, row["y"]))
+            made.append(Label(name, colour, None, row["y"]))
         elif layer.mark == "rule" and layer.y is None and not axes.x.names:
-            made.append(Label(_short(name), colour, row["x"], None))
+            made.append(Label(name, colour, row["x"], None))
     return made  # of one name, the last stands
 
 
 def _short(name: str) -> str:
-    name = as_name(name)
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
@@ -135,7 +134,7 @@ def _stacked(above: list[Label], axes: Axes) -> list[Label]:
     placed: list[Label] = []
     ends: list[float] = []  # right end of every row so far, in pixels of a narrow chart
     for label in sorted(above, key=lambda label: float(label.x or 0.0)):
-        centre, half = axes.x.fraction(float(label.x or 0.0)) * 480, LETTER * len(label.name) / 2 + 6
+        centre, half = axes.x.fraction(float(label.x or 0.0)) * 480, LETTER * len(_short(label.name)) / 2 + 6
         row = next((place for place, end in enumerate(ends) if end <= centre - half), len(ends))
         ends[row : row + 1] = [centre + half]
         placed.append(Label(label.name, label.colour, label.x, None, row))

@@ -45,6 +45,9 @@ def draw(chart: Chart, layer: Layer, axes: Axes, title_lift: float) -> alt.Chart
         channels["y"] = vertical(chart, axes.y, title_lift)
     if layer.y2 is not None:
         channels["y2"] = alt.Y2("y2")
+    if axes.abreast and layer.color is not None:
+        side, channel = ("xOffset", alt.XOffset) if axes.x.names else ("yOffset", alt.YOffset)
+        channels[side] = channel("s:N", scale=alt.Scale(domain=list(axes.abreast)))
     if layer.mark == "bar":
         _widen(chart, layer, axes, data, channels)
     if layer.mark == "line":
@@ -68,7 +71,7 @@ def horizontal(chart: Chart, axis: Axis) -> alt.X:
         return alt.X(
             "x:N",
             title=chart.x_title,
-            scale=alt.Scale(domain=list(axis.names)),
+            scale=_names(chart, axis),
             axis=alt.Axis(labelAngle=0, labelOverlap=True, grid=False),
         )
     roomy = any(layer.mark in ("point", "text") for layer in chart.layers)
@@ -80,13 +83,8 @@ def vertical(chart: Chart, axis: Axis, title_lift: float = 0.0) -> alt.Y:
     """Return the channel of the vertical axis, its title lying above it."""
     above = -12 - title_lift
     if axis.names:
-        names = list(axis.names)
-        return alt.Y(
-            "y:N",
-            title=chart.y_title,
-            scale=alt.Scale(domain=names),
-            axis=alt.Axis(titleY=above, grid=False),
-        )
+        bare = alt.Axis(titleY=above, grid=False)
+        return alt.Y("y:N", title=chart.y_title, scale=_names(chart, axis), axis=bare)
     zero = chart.y_scale == "linear" and any(layer.mark == "bar" and layer.y2 is None for layer in chart.layers)
     scale = alt.Scale(type=chart.y_scale, **_bounds(chart.y_domain, chart.y_scale, nice=True, zero=zero))
     ticks = alt.Axis(titleY=above, labelOverlap=True, **_ticks(axis))
@@ -151,6 +149,13 @@ def _thinned(made: list[Row]) -> list[Row]:
     return kept
 
 
+def _names(chart: Chart, axis: Axis) -> alt.Scale:
+    """Return a scale of names; few bars are kept from growing wide."""
+    bars = any(layer.mark == "bar" for layer in chart.layers)
+    room: dict[str, Any] = {"paddingInner": max(0.15, 0.9 - 0.15 * len(axis.names))} if bars else {}
+    return alt.Scale(domain=list(axis.names), **room)
+
+
 def _bounds(domain: tuple[float, float] | None, scale: str, *, nice: bool, zero: bool) -> dict[str, Any]:
     start = {"zero": zero} if scale == "linear" else {}  # the other scales know no such thing
     return {"nice": nice, **start} if domain is None else {"domain": list(domain), "nice": False, **start}
@@ -174,7 +179,7 @@ def _colour(layer: Layer, axes: Axes) -> Any:
 
 
 def _widen(chart: Chart, layer: Layer, axes: Axes, data: list[Row], channels: Row) -> None:
-    """Give bars their width and foot: side by side over names; over numbers as wide as the numbers are apart."""
+    """Give bars their foot and, over numbers, a width: as wide as the numbers are apart."""
     if chart.y_scale == "log" and layer.y2 is None and not axes.y.names:  # a logarithm has no zero to stand on
         foot = 10.0 ** math.floor(math.log10(axes.y.low))
         data[:] = [{**row, "y2": foot} for row in data]
@@ -182,9 +187,6 @@ def _widen(chart: Chart, layer: Layer, axes: Axes, data: list[Row], channels: Ro
     elif layer.y2 is None and not axes.x.names and not axes.y.names:
         channels["y2"] = alt.Y2Datum(0)
     if axes.x.names or axes.y.names:
-        if layer.color not in (None, layer.x, layer.y) and layer.y2 is None:
-            side, channel = ("yOffset", alt.YOffset) if axes.y.names else ("xOffset", alt.XOffset)
-            channels[side] = channel("s:N", scale=alt.Scale(domain=list(axes.colours)))
         return
     centres = sorted({row["x"] for row in data})
     half = min((b - a for a, b in pairwise(centres)), default=1.0) / 2

@@ -73,7 +73,7 @@ def measured(value: float, uncertainty: float) -> str:
 
 def known_to(value: float, resolution: float) -> str:
     """Write a value to one digit beyond a resolution's first; without one (0), to six figures."""
-    return measured(value, resolution).split(" ± ")[0]
+    return measured(value, resolution).split(" ± ")[0] if value else "0"
 
 
 def column(values: Sequence[float]) -> list[str]:

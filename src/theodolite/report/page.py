@@ -62,7 +62,7 @@ def write_page(runs: Sequence[RunFolder], path: Path, title: str | None = None) 
         raise UsageError("a report needs a run; name at least one run folder")
     for quality in QUALITIES:
         sections = [section(run, f"run{place}", quality) for place, run in enumerate(runs)]
-        content = render(sections, title).encode()
+        content = render(sections, title).encode(errors="replace")
         if len(content) <= LARGEST:
             write_atomically(path, content)
             return path

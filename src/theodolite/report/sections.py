@@ -13,7 +13,7 @@ from theodolite.report.numbers import integer
 from theodolite.report.verdicts import Row, contradictions, rows, state, tally
 
 LARGEST_RECORD = 16 * 2**20  # bytes of one JSON or TOML document
-LARGEST_LOG = 256 * 2**20  # bytes of metrics.jsonl
+LARGEST_LOG = 64 * 2**20  # bytes of metrics.jsonl
 
 
 @dataclass(frozen=True)

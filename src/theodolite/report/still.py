@@ -2,6 +2,7 @@
 
 import re
 from html import escape
+from typing import Any
 from xml.etree import ElementTree
 
 _NAMESPACE = ' xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
@@ -31,6 +32,7 @@ _ATTRIBUTES = {
     *("stroke-linecap", "stroke-linejoin", "stroke-miterlimit", "opacity", "rx", "ry"),
     *("text-anchor", "font-size", "font-weight", "font-style", "dominant-baseline", "paint-order"),
 }
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _CIRCLE = re.compile(r"M([\d.]+),0A\1,\1,0,1,1,-\1,0A\1,\1,0,1,1,\1,0Z?$")
 _PLACE = re.compile(r"translate\((-?[\d.]+),(-?[\d.]+)\)$")
@@ -50,6 +52,15 @@ def cleaned(svg: str, prefix: str) -> str:
     root = ElementTree.fromstring(svg.replace(_NAMESPACE, "", 1))
     _clean(root, prefix)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def legible(value: Any) -> Any:
+    """Return a document of dicts, lists and text without the letters that XML forbids: one aborts the chart library."""
+    if isinstance(value, str):
+        return _FORBIDDEN.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {name: legible(part) for name, part in value.items()}
+    return [legible(part) for part in value] if isinstance(value, list) else value
 
 
 def standalone(svg: str, font: str) -> str:

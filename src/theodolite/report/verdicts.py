@@ -46,7 +46,7 @@ def rows(plan: Plan, findings: Sequence[Finding] | None) -> list[Row]:
 def contradictions(findings: Sequence[Finding]) -> list[str]:
     """Return a sentence for every prediction that failed: it is the first thing a report says."""
     return [
-        f"{row.label}: {_claimed(finding.prediction)} {_with_unit(row.predicted.lstrip('≥≤≈ '), row.unit)}"
+        f"{_sentence(row.label)}: {_claimed(finding.prediction)} {_with_unit(row.predicted.lstrip('≥≤≈ '), row.unit)}"
         f" was predicted, {_with_unit(row.measured, row.unit)} was measured."
         for finding in findings
         if finding.verdict == "fails"
@@ -101,6 +101,11 @@ def _row(prediction: Prediction, measurement: Measurement | None, verdict: str) 
         tolerance=measured(prediction.tolerance, 0) if prediction.tolerance else "",
         method="" if measurement is None else measurement.method,
     )
+
+
+def _sentence(label: str) -> str:
+    """Begin a sentence with a label; one that begins with a symbol stays as it is."""
+    return label[0].upper() + label[1:] if label[:2].isalpha() and label[:2].islower() else label
 
 
 def _claimed(prediction: Prediction) -> str:
