@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from theodolite.report import numbers
 from theodolite.report.numbers import (
+    PLUS_MINUS,
     SEPARATOR,
     column,
     duration,
@@ -53,7 +54,7 @@ def test_a_number_is_off_by_less_than_half_of_its_last_figure(value: float, figu
 
 @given(FINITE, POSITIVE)
 def test_value_and_uncertainty_end_at_the_same_digit(value: float, uncertainty: float) -> None:
-    value_text, _, uncertainty_text = measured(value, uncertainty).partition(" ± ")
+    value_text, _, uncertainty_text = measured(value, uncertainty).partition(PLUS_MINUS)
     if "×" not in uncertainty_text:
         assert len(value_text.partition(".")[2]) == len(uncertainty_text.partition(".")[2])
     # never rounded by more than a tenth of the uncertainty
@@ -79,7 +80,7 @@ def test_special_numbers(value: float, expected: str) -> None:
 
 
 def test_rounding_below_a_uncertainty_above_ten_goes_to_tens() -> None:
-    assert measured(123456, 2345) == f"123{SEPARATOR}500 ± 2{SEPARATOR}300"
+    assert measured(123456, 2345) == f"123{SEPARATOR}500{PLUS_MINUS}2{SEPARATOR}300"
     assert fixed(-0.0004, 2) == "0.00"
     assert known_to(-54.3127, 0.05) == "−54.313"
     assert known_to(8, 0) == "8"
@@ -87,8 +88,8 @@ def test_rounding_below_a_uncertainty_above_ten_goes_to_tens() -> None:
 
 def test_measured_is_told_even_where_it_is_no_number() -> None:
     assert measured(math.nan, 0.1) == "–"
-    assert measured(1.0, math.inf) == "1 ± ∞"
-    assert measured(1.0, 1e-15).startswith("1 ± ")
+    assert measured(1.0, math.inf) == f"1{PLUS_MINUS}∞"
+    assert measured(1.0, 1e-15).startswith(f"1{PLUS_MINUS}")
 
 
 def test_time_and_memory() -> None:

@@ -38,8 +38,8 @@ def test_a_contradiction_says_both_numbers(tmp_path) -> None:
     run = example_run(tmp_path / "run", failing=True)
     (sentence,) = contradictions(run.audit.findings)
     assert sentence == (
-        "ELBO at the optimum: exactly −54.313 nats per sample was predicted, "
-        "−58.900 ± 0.034 nats per sample was measured."
+        "ELBO at the optimum: predicted exactly −54.313 nats per sample, "
+        "measured −58.900\u00a0±\u00a00.034 nats per sample."
     )
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 SEPARATOR = "\u202f"  # narrow no-break space
+PLUS_MINUS = " ± "
 MINUS = "−"
 FIGURES = 4  # significant figures where no uncertainty says how many are known
 MOST_DECIMALS = 12
@@ -63,17 +64,17 @@ def measured(value: float, uncertainty: float) -> str:
     if uncertainty == 0:
         return number(value, figures=6)
     if not math.isfinite(uncertainty):
-        return f"{number(value)} ± {number(uncertainty)}"
+        return f"{number(value)}{PLUS_MINUS}{number(uncertainty)}"
     decimals = 1 - exponent(uncertainty)
     largest = max(abs(value), uncertainty)
     if decimals > MOST_DECIMALS or largest >= 1e15:
-        return f"{number(value, figures=6)} ± {number(uncertainty, figures=2)}"
-    return f"{fixed(value, decimals)} ± {fixed(uncertainty, decimals)}"
+        return f"{number(value, figures=6)}{PLUS_MINUS}{number(uncertainty, figures=2)}"
+    return f"{fixed(value, decimals)}{PLUS_MINUS}{fixed(uncertainty, decimals)}"
 
 
 def known_to(value: float, resolution: float) -> str:
     """Write a value to one digit beyond a resolution's first; without one (0), to six figures."""
-    return measured(value, resolution).split(" ± ")[0] if value else "0"
+    return measured(value, resolution).split(PLUS_MINUS)[0] if value else "0"
 
 
 def column(values: Sequence[float]) -> list[str]:

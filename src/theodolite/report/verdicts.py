@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from theodolite.kernel.records import Claim, Finding, Measurement, Plan, Prediction
 from theodolite.report.numbers import integer, known_to, measured
 
+NO_BREAK = "\u00a0"
 MARKS = {"holds": "✓", "fails": "✗", "undecided": "?", "planned": "–"}
 WORDS = {"holds": "holds", "fails": "fails", "undecided": "undecided", "planned": "not measured yet"}
 _BOUNDS: dict[Claim, str] = {"lower bound": "≥ ", "upper bound": "≤ ", "estimate": "≈ ", "exact": ""}
@@ -45,13 +46,14 @@ def rows(plan: Plan, findings: Sequence[Finding] | None) -> list[Row]:
 
 def contradictions(findings: Sequence[Finding]) -> list[str]:
     """Return a sentence for every prediction that failed: it is the first thing a report says."""
-    return [
-        f"{_sentence(row.label)}: {_claimed(finding.prediction)} {_with_unit(row.predicted.lstrip('≥≤≈ '), row.unit)}"
-        f" was predicted, {_with_unit(row.measured, row.unit)} was measured."
-        for finding in findings
-        if finding.verdict == "fails"
-        for row in [_row(finding.prediction, finding.measurement, finding.verdict)]
-    ]
+    said = []
+    for finding in findings:
+        if finding.verdict == "fails":
+            row = _row(finding.prediction, finding.measurement, finding.verdict)
+            claimed = f"{_claimed(finding.prediction)} {_with_unit(row.predicted.lstrip('≥≤≈ '), row.unit)}"
+            seen = _with_unit(row.measured.replace(" ", NO_BREAK), row.unit)
+            said.append(f"{_sentence(row.label)}: predicted {claimed}, measured {seen}.")
+    return said
 
 
 def tally(verdicts: Sequence[str]) -> str:
