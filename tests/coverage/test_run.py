@@ -75,9 +75,12 @@ def test_words_are_computed_from_the_numbers(audited):
         update={"missed": np.zeros(400, bool), "missed_mass": result.missed_mass.model_copy(update={"lower": 0.0})}
     )
     told = coverage_sentences(clean.model_copy(update={"train_gap": None}))
-    assert told[0].startswith("No missed part is certified")
-    assert told[1].startswith("None of 400")
-    assert len(told) == 3
+    assert told[0].startswith("The two distributions share at most")
+    assert told[1].startswith("No part of the data is found")
+    assert len(told) == 2
+    named = result.model_copy(update={"missed_mass": clean.missed_mass, "train_gap": None})
+    assert coverage_sentences(named)[0].startswith("By estimate")
+    assert coverage_sentences(clean.model_copy(update={"missed_mass": result.missed_mass}))[1].startswith("None of 400")
 
 
 def test_where_the_samples_came_from_is_kept(audited, files):
@@ -86,9 +89,9 @@ def test_where_the_samples_came_from_is_kept(audited, files):
     assert len(origin["fake"]["sha256"]) == 64
 
 
-def test_exhibits_of_vectors_are_a_map_two_curves_and_two_tables(audited):
+def test_exhibits_of_vectors_are_a_map_two_curves_and_a_table(audited):
     found = audited[1]
-    assert [exhibit.kind for exhibit in found.exhibits] == ["chart", "chart", "chart", "table", "table"]
+    assert [exhibit.kind for exhibit in found.exhibits] == ["chart", "chart", "chart", "table"]
     chart = found.exhibits[0]
     assert isinstance(chart, Chart)
     assert {name for layer in chart.layers for name in layer.columns["series"]} == {

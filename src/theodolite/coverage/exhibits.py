@@ -51,26 +51,39 @@ def coverage_exhibits(
 
 
 def coverage_sentences(result: CoverageResult) -> list[str]:
-    """Say what was found in plain sentences, most important first."""
-    share = f"(at most {result.tau:g} times the density it should)"
-    if result.missed_mass.lower > 0:
-        first = (
-            f"At least {_percent(result.missed_mass.lower)} of the data lies where the generator puts almost nothing "
-            f"{share}; the estimate is {_percent(result.missed_mass.estimate)}."
-        )
-    else:
-        first = (
-            f"No missed part is certified {share}: the estimate is {_percent(result.missed_mass.estimate)}, "
-            f"± {_points(result.missed_mass.uncertainty)}."
-        )
-    named = int(result.missed.sum())
-    second = (
-        f"{named:,} of {result.reals:,} real samples are named missed, "
-        f"of which at most {result.alpha:.0%} wrongly on average."
-        if named
-        else f"None of {result.reals:,} real samples is named missed; {_resolution(result)}."
+    """Say what was found in two to four plain sentences, most important first."""
+    rest = _gap_sentences(result)
+    if result.missed_mass.lower > 0 or result.missed.any():
+        return [_missed_sentence(result), _named_sentence(result), *(rest or [_overlap_sentence(result.overlap)])]
+    nothing = (
+        f"No part of the data is found {_missing(result)}, and none of {result.reals:,} real samples is named missed; "
+        f"{_resolution(result)}."
     )
-    return [first, second, *(_gap_sentences(result) or [_overlap_sentence(result.overlap)])]
+    # where nothing is missed, how far apart the two are comes first, if that is certified
+    told = [nothing, _overlap_sentence(result.overlap)]
+    return [*(told[::-1] if result.overlap.upper < 1 else told), *rest]
+
+
+def _missing(result: CoverageResult) -> str:
+    return f"where the generator puts almost nothing (at most {result.tau:g} times the density it should)"
+
+
+def _missed_sentence(result: CoverageResult) -> str:
+    missed = result.missed_mass
+    estimate = f"{_percent(missed.estimate)} ± {_points(missed.uncertainty)}"
+    if missed.lower > 0:
+        return f"At least {_percent(missed.lower)} of the data lies {_missing(result)}; the estimate is {estimate}."
+    return f"By estimate {estimate} of the data lies {_missing(result)}; no such part is certified."
+
+
+def _named_sentence(result: CoverageResult) -> str:
+    named = int(result.missed.sum())
+    if not named:
+        return f"None of {result.reals:,} real samples is named missed; {_resolution(result)}."
+    return (
+        f"{named:,} of {result.reals:,} real samples are named missed, of which at most {result.alpha:.0%} wrongly on "
+        "average."
+    )
 
 
 def _overlap_sentence(overlap: FromAbove) -> str:
@@ -117,12 +130,9 @@ def _gallery(
     nearest = result.nearest[order]
     low, high = float(np.min(real)), float(np.max(real))
     named = int(result.missed.sum())
-    shown = min(named, TILES)
-    title = (
-        f"{named:,} samples are named missed; {'these are' if shown == named else f'the first {shown} are'} shown first"
-        if named
-        else f"No sample is named missed; the highest D̂ is {result.discriminator.max():.2f}"
-    )
+    title = f"No sample is named missed; the highest D̂ is {result.discriminator.max():.2f}"
+    if named:
+        title = f"{named:,} samples are named missed{f'; {TILES} of them are shown' if named > TILES else ''}"
     return Gallery(
         title=title,
         caption="Real samples to which D̂ gives values near 1, what the generator makes least, each above its nearest "
@@ -259,7 +269,7 @@ def _histogram(result: CoverageResult) -> Chart:
 def _curve(result: CoverageResult) -> Chart:
     recall, precision = result.curve.recall, result.curve.precision
     return Chart(
-        title=f"Recall is at most {recall.max():.1%}, precision at most {precision.max():.1%}",
+        title=f"Precision and recall cannot both exceed {precision[np.argmin(np.abs(precision - recall))]:.1%}",
         caption=f"The true curve lies below this one at every point, at {result.confidence:.0%} confidence; a perfect "
         "generator would reach the upper right corner.",
         layers=(
