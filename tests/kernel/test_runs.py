@@ -94,6 +94,24 @@ def test_metrics_survive_a_line_cut_short_and_a_resume(tmp_path):
     assert [row["step"] for row in run.metrics()] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"[1, 2]", b"3", b'{"loss": 1.0}', b"[" * 100_000])
+def test_a_line_of_metrics_that_is_none_ends_them(tmp_path, damage):
+    run = make(tmp_path / "run")
+    run.append_metrics({"step": 0, "loss": 1.0})
+    with (run.path / "metrics.jsonl").open("ab") as file:
+        file.write(damage + b"\n")
+    assert [row["step"] for row in run.metrics()] == [0]
+
+
+@pytest.mark.parametrize("damage", [b"{", b"[]", b"\xff", b"[" * 100_000])
+def test_a_damaged_document_is_one_line(tmp_path, damage):
+    run = make(tmp_path / "run")
+    (run.path / "environment.json").write_bytes(damage)
+    with pytest.raises(DataError, match=r"environment\.json is damaged"):
+        run.read_json("environment.json")
+    assert run.read_json("absent.json") == {}
+
+
 def test_a_failed_write_leaves_the_old_file_whole(tmp_path, monkeypatch):
     path = tmp_path / "last.ckpt"
     write_atomically(path, b"old")

@@ -154,7 +154,7 @@ class RunFolder:
             return {}
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise DataError(f"{path} is damaged: {error}") from None
         if not isinstance(content, dict):
             raise DataError(f"{path} is damaged: it does not hold a JSON object")
@@ -194,14 +194,18 @@ class RunFolder:
             file.write(json.dumps(row) + "\n")
 
     def metrics(self) -> list[dict[str, float]]:
-        """All lines of metrics.jsonl; a last line cut short by a crash is passed over."""
+        """All lines of metrics.jsonl, up to one cut short by a crash."""
         path = self.path / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
         rows: list[dict[str, float]] = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        for line in lines:
             try:
-                rows.append(json.loads(line))
-            except ValueError:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(row, dict) or "step" not in row:
+                break
+            rows.append(row)
         return rows
 
     def keep_metrics_before(self, step: int) -> None:

@@ -131,7 +131,7 @@ def _config() -> dict[str, Any]:
         "font": FONT,
         "aria": False,
         "view": alt.ViewConfig(stroke=None),
-        "locale": {"number": {"decimal": ".", "thousands": "\u202f", "grouping": [3], "currency": ["", ""]}},
+        "locale": {"number": {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["", ""]}},
         "axis": alt.AxisConfig(
             labelColor=muted,
             titleColor=muted,

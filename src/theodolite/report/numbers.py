@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-SEPARATOR = "\u202f"  # narrow no-break space
+SEPARATOR = ","
 PLUS_MINUS = " ± "
 MINUS = "−"
 FIGURES = 4  # significant figures where no uncertainty says how many are known
@@ -14,10 +14,10 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def integer(value: int) -> str:
     """Write a whole number, thousands apart.
 
-    >>> integer(-1234567).replace(SEPARATOR, " ")
-    '−1 234 567'
+    >>> integer(-1234567)
+    '−1,234,567'
     """
-    return f"{value:,}".replace(",", SEPARATOR).replace("-", MINUS)
+    return f"{value:,}".replace("-", MINUS)
 
 
 def fixed(value: float, decimals: int) -> str:
@@ -32,7 +32,7 @@ def fixed(value: float, decimals: int) -> str:
     rounded = round(value, decimals)
     if decimals < 0 or rounded == 0:
         rounded = abs(rounded) if rounded == 0 else rounded
-    return f"{rounded:,.{max(0, decimals)}f}".replace(",", SEPARATOR).replace("-", MINUS)
+    return f"{rounded:,.{max(0, decimals)}f}".replace("-", MINUS)
 
 
 def number(value: float, figures: int = FIGURES) -> str:
