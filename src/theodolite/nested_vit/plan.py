@@ -214,7 +214,7 @@ def _reference_table() -> Table:
         rows.append((d, *cells, round(plain[0] / nested, 1), round(plain[1] / nested, 1), f"{100 * share:.1f} %"))
     return Table(
         title=f"Of usual widths, the nested network saves {rows[0][5]} to {rows[-1][5]} times the work of ViT-8",
-        caption=f"TFLOPs of one forward pass at {LARGE} px, {REFERENCE_LAYERS} layers a token; nested: {REFERENCE_STAGES} "
+        caption=f"TFLOPs of one forward pass at {LARGE} px, {REFERENCE_LAYERS} layers; nested: {REFERENCE_STAGES} "
         f"stages of 2 local and 1 global layers, windows of {REFERENCE_WINDOW} × {REFERENCE_WINDOW} patches of 8 px, "
         "one region token.",
         columns=(

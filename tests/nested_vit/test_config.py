@@ -1,0 +1,38 @@
+import pytest
+
+from theodolite.kernel.errors import UsageError
+from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"heads": 5}, "heads=5 must divide width=64; the nearest widths are 60 and 65"),
+        ({"width": 66, "heads": 3}, "width=66 must be a multiple of 4"),
+        ({"size": 60}, "a window of 8 patches of 8 px is larger than size=60; give window ≤ 7"),
+        ({"digits_share": 0.7, "twins_share": 0.4}, "make more than 1"),
+        ({"patch": 0}, "patch=0"),
+        ({"size": 31}, "size=31"),
+        ({"target": "boxes"}, "target='boxes'"),
+        ({"windows": 3}, "unknown setting 'windows'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(fields, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        NestedViTConfig.build(**fields)
+    assert "\n" not in str(caught.value)
+
+
+def test_defaults_are_the_clean_task_and_the_papers_image_is_shown():
+    config = NestedViTConfig()
+    assert (config.size, config.patch, config.show_size) == (256, 8, 4096)
+    assert config.size // (config.patch * config.window) == 4  # a window is a digit's cell
+
+
+def test_outputs_follow_the_target():
+    assert NestedViTConfig(patch=4).outputs == 16
+    assert NestedViTConfig(target="label").outputs == 6
+
+
+def test_training_overrides_defaults_only():
+    assert NestedViTTraining().batch_size == 8
