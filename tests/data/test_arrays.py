@@ -173,6 +173,7 @@ def test_functions_are_found_by_name():
         (np.float64(1), "empty"),
         (np.zeros((1, 3)), "at least 40"),
         (np.array(["a"] * 50), "plain numbers"),
+        (np.full((50, 2), -1e200), "rescale"),
         (np.where(np.arange(150).reshape(50, 3) == 20, np.nan, 1.0), "number 6"),
         (np.where(np.arange(150).reshape(50, 3) == 20, np.inf, 1.0), "1 of 50"),
     ],

@@ -22,6 +22,7 @@ from theodolite.kernel.errors import DataError, UsageError
 Samples = NDArray[Any]
 
 LARGEST_BYTES = 4 * 2**30
+LARGEST_VALUE = 1e100
 FEWEST = 40  # fewer leave a fold of some classifier empty
 KNOWN = ".npy, .npz, .safetensors, .csv or a folder of images"
 USUAL_NAMES = ("samples", "images", "x", "data", "arr_0")
@@ -125,6 +126,8 @@ def check_samples(samples: Any, what: str) -> Samples:
             f"{what} hold NaN or infinity in {int((~finite).sum())} of {len(array)} samples, the first is number "
             f"{int(np.argmin(finite))}; remove or fill them"
         )
+    if max(abs(float(array.min())), abs(float(array.max()))) > LARGEST_VALUE:
+        raise DataError(f"{what} hold values beyond {LARGEST_VALUE:g}, whose squares overflow; rescale them")
     return array
 
 
@@ -154,18 +157,20 @@ def check_pair(real: Samples, fake: Samples) -> list[str]:
     real_keys, fake_keys = _keys(real), _keys(fake)
     repeated = len(real) - len(set(real_keys))
     if repeated:
-        found.append(f"{repeated:,} real samples repeat others; the guarantees need independent samples: remove copies")
+        found.append(
+            f"{repeated:,} real samples repeat others; the guarantees need independent samples: remove copies."
+        )
     if shared := len(set(real_keys) & set(fake_keys)):
-        found.append(f"{shared:,} samples occur among the real and the generated ones alike; were the files mixed up?")
+        found.append(f"{shared:,} of the real samples occur among the generated ones too; were the files mixed up?")
     if len(fake) < 2 * len(real):
         found.append(
             f"{len(fake):,} generated samples for {len(real):,} real ones: their number sets how small a missed part "
-            "can be named; generate more"
+            "can be named; generate more."
         )
     if _whole(real) != _whole(fake):
         fine = "generated" if _whole(real) else "real"
         found.append(
-            f"only the {fine} samples hold fractions: rounding alone tells the two apart; store both in the same way"
+            f"only the {fine} samples hold fractions: rounding alone tells the two apart; store both in the same way."
         )
     return found
 
