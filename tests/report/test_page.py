@@ -156,7 +156,6 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
 def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
     run = example_run(tmp_path / "run")
     for name, content, said in [
-        ("metrics.jsonl", b"\xff\xfe", "metrics.jsonl is damaged"),
         ("environment.json", b"[1]", "environment.json is damaged"),
         ("audit.json", b'{"family": 3}', "audit.json is damaged"),
         ("plan.json", b"{", "plan.json is damaged"),

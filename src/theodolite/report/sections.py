@@ -55,7 +55,7 @@ def section(run: RunFolder, ident: str, quality: int | None) -> Section:
     verdicts = [finding.verdict for finding in audit.findings] if audit else []
     exhibits = audit.exhibits if audit else ()
     planned = [exhibit for exhibit in plan.exhibits if exhibit not in exhibits]
-    training = course(_metrics(run))
+    training = course(run.metrics())
     return Section(
         ident=ident,
         name=run.path.name,
@@ -102,10 +102,3 @@ def _check_sizes(run: RunFolder) -> None:
             raise DataError(
                 f"{path} has {path.stat().st_size / 2**20:.0f} MiB; a report reads {limit // 2**20} MiB at most"
             )
-
-
-def _metrics(run: RunFolder) -> list[Any]:
-    try:
-        return list(run.metrics())
-    except (ValueError, OSError, RecursionError) as error:
-        raise DataError(f"{run.path / 'metrics.jsonl'} is damaged: {str(error).splitlines()[0]}") from None
