@@ -58,7 +58,7 @@ def test_no_more_clips_are_read_than_asked_for(folder):
 
 
 def test_videos_that_are_too_short_are_refused(folder):
-    with pytest.raises(DataError, match="no video of 30 frames, two clips of 15; give longer videos"):
+    with pytest.raises(DataError, match="holds 2 whole clips of 15 frames, too few to hold two out"):
         samples(VideoUNetConfig(**{**SMALL, "frames": 15, "data": str(folder)}))
 
 

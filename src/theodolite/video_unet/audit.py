@@ -113,11 +113,12 @@ def _sentences(measured: Measured, plan: Plan, trained: Trained, code: int) -> t
     if "psnr_with_skips" in measured:
         told.append(f"With skips, {clips} held-out clips come back at {_between(measured['psnr_with_skips'])}.")
     if "psnr_without_skips" in measured:
-        less = ""
-        if "gain_of_skips" in measured:
-            less = f": the skips carry {measured['gain_of_skips'].value:.1f} dB past the code"
         psnr = _between(measured["psnr_without_skips"])
-        told.append(f"Without skips, all must pass through {code:,} numbers and comes back at {psnr}{less}.")
+        gain = measured["gain_of_skips"].value if "gain_of_skips" in measured else None
+        beside = (
+            f"; {abs(gain):.1f} dB {'pass' if gain >= 0 else 'are lost'} beside the code" if gain is not None else ""
+        )
+        told.append(f"Without skips all passes through {code:,} numbers, and the clips come back at {psnr}{beside}.")
     if "psnr_cosine_code" in measured:
         linear = measured["psnr_cosine_code"].value
         best = min(each.value for name, each in measured.items() if name in ("psnr_with_skips", "psnr_without_skips"))

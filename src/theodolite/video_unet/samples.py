@@ -56,7 +56,7 @@ def samples(config: VideoUNetConfig) -> Samples:
     UsageError
         If clips of so many channels cannot be had.
     DataError
-        If the files are missing or damaged, or hold fewer than two clips.
+        If the files are missing or damaged, or too short to hold two clips out.
     """
     if config.channels not in (1, 3):
         raise UsageError(f"channels={config.channels}: clips have 3 colours, or 1 as grey")
@@ -99,10 +99,10 @@ def _from_files(config: VideoUNetConfig) -> Samples:
         kept = -(-whole // HELD_OUT_SHARE) if whole > 1 else 0
         training.extend(cut[: whole - kept])
         held_out.extend(cut[whole - kept :])
-    if not held_out:
+    if len(held_out) < 2:
         raise DataError(
-            f"{config.data} holds no video of {2 * config.frames} frames, two clips of {config.frames}; "
-            "give longer videos or fewer --frames"
+            f"{config.data} holds {len(training) + len(held_out)} whole clips of {config.frames} frames, too few to "
+            f"hold two out; give {HELD_OUT_SHARE + 1} clips in one video or two videos of two, or fewer --frames"
         )
     kept_apart = _spread(held_out, config.held_out)
     stack = _colours(np.stack(training), config.channels)
