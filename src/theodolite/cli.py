@@ -242,4 +242,53 @@ def _print_json(content: dict[str, Any]) -> None:
     print(json.dumps(content, indent=1))
 
 
-_OWN_VERBS: dict[str, dict[str, Callable[..., Any]]] = {}
+def _sample(
+    run: Run,
+    *,
+    count: Annotated[int, Parameter(name=["--count", "-n"], help="how many")] = 1000,
+    out: Annotated[Path, Parameter(help="file to write, .npy")] = Path("samples.npy"),
+    json: Json = False,
+) -> None:
+    """Draw samples from a trained generator."""
+    from theodolite.gan.samples import write_samples  # loads torch
+
+    path = write_samples(_open(run, FAMILIES["gan"]), count, out)
+    _say(json, {"samples": str(path), "count": count}, f"samples: {path}")
+
+
+def _reconstruct(
+    run: Run,
+    source: Annotated[Path, Parameter(help="video to read")],
+    target: Annotated[Path, Parameter(help="video to write: .mp4, or .mkv for lossless")],
+    *,
+    exact: Annotated[bool, Parameter(negative="", help="as if the whole video went through at once; slower")] = False,
+    json: Json = False,
+) -> None:
+    """Send a whole video through a trained network, into a video file."""
+    from theodolite.video_unet.reconstruct import reconstruct  # loads torch
+
+    _tell(reconstruct(_open(run, FAMILIES["video-unet"]), source, target, exact=exact), json)
+
+
+def _predict(
+    run: Run,
+    source: Annotated[Path, Parameter(help="image to read, of any size")],
+    target: Annotated[Path, Parameter(help="file to write: .npy of probabilities, or .webp with marks")],
+    *,
+    json: Json = False,
+) -> None:
+    """Mark an image of any size with a trained network."""
+    from theodolite.nested_vit.predict import predict  # loads torch
+
+    _tell(predict(_open(run, FAMILIES["nested-vit"]), source, target), json)
+
+
+def _tell(found: dict[str, Any], as_json: bool) -> None:
+    _say(as_json, found, "\n".join(f"{name}: {value}" for name, value in found.items()))
+
+
+_OWN_VERBS: dict[str, dict[str, Callable[..., Any]]] = {
+    "gan": {"sample": _sample},
+    "video-unet": {"reconstruct": _reconstruct},
+    "nested-vit": {"predict": _predict},
+}
