@@ -4,7 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.tolerances import assert_single
+from tests.video_unet.conftest import TINY
 
+from theodolite import families
 from theodolite.data.clips import clip
 from theodolite.data.videos import read_video, write_video
 from theodolite.kernel.errors import DataError, ResourceError
@@ -44,6 +46,16 @@ def test_a_video_of_another_length_and_size_comes_back_at_its_own(tiny_run, sour
     assert (told["frames"], told["pieces"], told["height"], told["width"]) == (13, 3, 17, 23)
     error = np.mean((made.frames / 255.0 - read_video(source).frames / 255.0) ** 2)
     assert_single(told["psnr_db"], -10 * np.log10(error))  # lossless: what was counted is what was written
+
+
+def test_a_network_for_grey_clips_gives_grey_videos(source, tmp_path):
+    fields = {**TINY, "channels": 1, "compare_skips": False}
+    run = families.train("video-unet", tmp_path / "grey", steps=2, device="cpu", **fields)
+    reconstruct(run, source, tmp_path / "made.mkv")
+    made = read_video(tmp_path / "made.mkv").frames
+    assert made.shape == (13, 17, 23, 3)
+    assert np.array_equal(made[..., 0], made[..., 1])
+    assert {exhibit.kind for exhibit in families.audit(run).exhibits} == {"chart", "strip"}
 
 
 def test_each_piece_is_a_clip_of_its_own(tiny_run, source, tmp_path):

@@ -8,7 +8,7 @@ from theodolite import families
 from theodolite.data.clips import clip
 from theodolite.data.videos import write_video
 from theodolite.engine.export import load_weights
-from theodolite.kernel.errors import DataError
+from theodolite.kernel.errors import DataError, UsageError
 from theodolite.video_unet.config import VideoUNetConfig, VideoUNetTraining
 from theodolite.video_unet.model import VideoUNet
 from theodolite.video_unet.samples import samples
@@ -58,6 +58,11 @@ def test_training_on_a_folder_of_videos(tmp_path):
     (folder / "1.mp4").unlink()
     with pytest.raises(DataError, match="its SHA-256 differs; restore the files"):
         families.audit(run)
+
+
+def test_bfloat16_on_a_processor_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="precision=bf16-mixed gives wrong weight gradients"):
+        families.train("video-unet", tmp_path / "run", device="cpu", precision="bf16-mixed", **TINY)
 
 
 def test_the_loop_trains_as_plain_steps_do(tmp_path):

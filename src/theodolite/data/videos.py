@@ -227,16 +227,23 @@ def write_video(path: Path, frames: Iterable[Frames], rate: Fraction | float, *,
     try:
         written = _write(draft, path, frames, Fraction(rate).limit_denominator(1001), lossless)
         draft.replace(path)
-    except (OSError, av.FFmpegError, ValueError) as error:
-        raise ResourceError(f"cannot write {path}: {_reason(error)}; known suffixes are {' '.join(SUFFIXES)}") from None
+    except (OSError, av.FFmpegError) as error:
+        raise ResourceError(f"cannot write {path}: {_reason(error)}") from None
     finally:
         draft.unlink(missing_ok=True)
     return written
 
 
+def _create(draft: Path, path: Path) -> Any:
+    try:
+        return av.open(str(draft), "w")
+    except ValueError as error:
+        raise ResourceError(f"cannot write {path}: {_reason(error)}; known suffixes are {' '.join(SUFFIXES)}") from None
+
+
 def _write(draft: Path, path: Path, frames: Iterable[Frames], rate: Fraction, lossless: bool) -> int:
     written, shape = 0, None
-    with av.open(str(draft), "w") as container:
+    with _create(draft, path) as container:
         stream: Any = None
         for image in frames:
             if shape is None:

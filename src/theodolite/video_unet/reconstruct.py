@@ -19,6 +19,7 @@ from theodolite.video_unet.architecture import maps
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.losses import to_pixels, to_tensor
 from theodolite.video_unet.model import VideoUNet
+from theodolite.video_unet.samples import in_colours
 
 Frames = NDArray[np.uint8]
 
@@ -133,9 +134,7 @@ class _Work:
     def _reconstructed(self, clip: Frames) -> Frames:
         missing = max(0, self.shortest - len(clip))
         filled = np.concatenate([clip, np.repeat(clip[-1:], missing, axis=0)])
-        given = to_tensor(filled[None], next(self.network.parameters()).device)
-        if self.channels == 1:
-            given = given.mean(dim=1, keepdim=True)
+        given = to_tensor(in_colours(filled[None], self.channels), next(self.network.parameters()).device)
         with torch.inference_mode():
             made = self.network(given)
         return to_pixels(made.expand(-1, 3, -1, -1, -1))[0, : len(clip)]

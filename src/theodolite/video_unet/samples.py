@@ -65,13 +65,13 @@ def samples(config: VideoUNetConfig) -> Samples:
 
 def training_clips(config: VideoUNetConfig, ids: Iterable[int]) -> Clips:
     """Return embedded training clips."""
-    return _colours(clips.clips(DATA_SEED, ids, config.frames, config.height, config.width), config.channels)
+    return in_colours(clips.clips(DATA_SEED, ids, config.frames, config.height, config.width), config.channels)
 
 
 def held_out_clips(config: VideoUNetConfig, count: int) -> Clips:
     """Return the first embedded held-out clips."""
     size = (config.frames, config.height, config.width)
-    return _colours(clips.clips(DATA_SEED, range(count), *size, held_out=True), config.channels)
+    return in_colours(clips.clips(DATA_SEED, range(count), *size, held_out=True), config.channels)
 
 
 def _embedded(config: VideoUNetConfig) -> Samples:
@@ -105,11 +105,11 @@ def _from_files(config: VideoUNetConfig) -> Samples:
             f"hold two out; give {HELD_OUT_SHARE + 1} clips in one video or two videos of two, or fewer --frames"
         )
     kept_apart = _spread(held_out, config.held_out)
-    stack = _colours(np.stack(training), config.channels)
+    stack = in_colours(np.stack(training), config.channels)
     return Samples(
         draw=lambda ids: stack[list(ids)],
         count=len(stack),
-        held_out=_colours(np.stack(kept_apart), config.channels),
+        held_out=in_colours(np.stack(kept_apart), config.channels),
         origin={
             "path": str(Path(config.data).resolve()),
             "sha256": _fingerprint(files),
@@ -124,7 +124,8 @@ def _spread(found: list[Clips], most: int) -> list[Clips]:
     return [found[i * len(found) // min(most, len(found))] for i in range(min(most, len(found)))]
 
 
-def _colours(given: Clips, channels: int) -> Clips:
+def in_colours(given: Clips, channels: int) -> Clips:
+    """Return RGB clips (…, 3) as they are, or as grey (…, 1)."""
     return given if channels == 3 else np.rint(given @ GREY)[..., None].astype(np.uint8)
 
 

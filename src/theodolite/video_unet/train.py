@@ -5,7 +5,9 @@ import math
 import torch
 from torch import Tensor
 
+from theodolite.engine.devices import choose_device
 from theodolite.engine.loop import Step, Task, fit
+from theodolite.kernel.errors import UsageError
 from theodolite.kernel.runs import RunFolder
 from theodolite.video_unet.config import VideoUNetConfig, VideoUNetTraining
 from theodolite.video_unet.losses import reconstruction_loss, to_tensor
@@ -74,9 +76,16 @@ def train(config: VideoUNetConfig, training: VideoUNetTraining, run: RunFolder) 
 
     Raises
     ------
+    UsageError
+        If bfloat16 is asked for on a processor.
     DataError
-        If the clips are missing or damaged, or fewer than a batch.
+        If the clips are missing or damaged.
     """
+    if training.precision == "bf16-mixed" and choose_device(training).type == "cpu":
+        # seen with torch 2.13: kernel 3 in time on a map two frames deep, as the default's bottleneck is
+        raise UsageError(
+            "precision=bf16-mixed gives wrong weight gradients of 3-D convolutions on a processor; use 32-true or a GPU"
+        )
     clips = samples(config)
     run.write_json("data.json", {**clips.origin, "training": clips.count, "warnings": list(clips.warnings)})
     fit(VideoUNetTask(config, training, clips), training, run)
