@@ -100,7 +100,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path):
 
 
 def test_a_rate_too_high_ends_in_words(tmp_path):
-    with pytest.raises(DivergedError, match="the loss is nan at step .*lower --learning-rate"):
+    with pytest.raises(DivergedError, match=r"the loss is nan at step .*lower --learning-rate"):
         trained(tmp_path / "run", steps=40, learning_rate=1e30, **TOGETHER)
 
 

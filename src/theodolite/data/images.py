@@ -75,6 +75,27 @@ def load_images(folder: Path, largest_bytes: int) -> NDArray[np.uint8]:
     return pixels
 
 
+def load_image(path: Path, largest_bytes: int) -> NDArray[np.uint8]:
+    """Load one image in colour, upright as its EXIF data say: array (h, w, 3), uint8.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, of another kind, damaged, or larger than the budget. The line names it.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise DataError(f"{path} is no image that is read; give {', '.join(sorted(set(FORMATS.values())))}")
+    if not path.is_file():
+        raise DataError(f"no image at {path}; give the path of a file")
+    (width, height), _ = _header(path)
+    if 3 * width * height > largest_bytes:
+        raise DataError(
+            f"{path} needs {3 * width * height / 2**30:.1f} GiB decoded; at most {largest_bytes / 2**30:.0f} are read"
+        )
+    with _open(path) as image:
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+
+
 def _said(size: tuple[int, int]) -> str:
     return f"{size[0]} × {size[1]}"
 

@@ -1,6 +1,7 @@
 """Canvases of handwritten digits, those that have a twin to be marked: a task that needs the whole canvas.
 
-Each canvas holds eight digits of six classes in sixteen cells: two classes occur twice, four once, all of equal ink.
+Each canvas holds eight digits of six classes in sixteen cells: two classes occur twice, four once. All have equal ink,
+and heights and widths of their own.
 Whatever a digit looks like and wherever it lies, it has a twin with probability one half; only the rest of the canvas
 tells. The scans used for training and for holding out are disjoint.
 """
@@ -20,6 +21,7 @@ CLASSES = 6  # the digits 0 to 5
 DOUBLED = 2  # classes that occur twice
 DIGITS = CLASSES + DOUBLED
 TWIN_SHARE = 2 * DOUBLED / DIGITS  # of the digits
+SMALLEST, LARGEST = 5, 7  # height and width of a digit, each drawn at random, in eighths of a cell
 GRAINS = 8  # the target is constant on 8 × 8 squares a cell
 SMALLEST_SIDE = CELLS * GRAINS
 INKED = 0.25  # of the digit's darkest pixel: a square that reaches it belongs to the digit
@@ -77,7 +79,8 @@ class TwinCanvases:
         self.seed = seed
         self.part = part
         self._cell = side // CELLS
-        self._enlarged = _enlargement(3 * self._cell // 4)
+        self._sizes = range(SMALLEST * self._cell // 8, LARGEST * self._cell // 8 + 1)
+        self._enlarged = {size: _enlargement(size) for size in self._sizes}
         images, labels = digits()
         training, held_out = split(len(images), HELD_OUT_SHARE, seed)
         kept = training if part == "train" else held_out
@@ -114,9 +117,11 @@ class TwinCanvases:
         classes: NDArray[np.int8],
     ) -> None:
         """Write a digit somewhere into its cell, and its class into the squares that its ink reaches."""
-        drawn = np.rint(255 * (self._enlarged @ scan @ self._enlarged.T)).astype(np.uint8)
-        down, right = rng.integers(self._cell - len(drawn) + 1, size=2)
-        ink[down : down + len(drawn), right : right + len(drawn)] = drawn
+        height, width = (int(size) for size in rng.integers(self._sizes.start, self._sizes.stop, size=2))
+        enlarged = self._enlarged[height] @ scan @ self._enlarged[width].T
+        drawn = np.rint(255 * self._sizes.start**2 / (height * width) * enlarged).astype(np.uint8)
+        down, right = rng.integers(self._cell - height + 1), rng.integers(self._cell - width + 1)
+        ink[down : down + height, right : right + width] = drawn
         squares = np.arange(self._cell) * GRAINS // self._cell  # of each row, or column, of pixels
         starts = np.searchsorted(squares, np.arange(GRAINS))
         darkest = np.maximum.reduceat(np.maximum.reduceat(ink, starts, axis=0), starts, axis=1)

@@ -26,7 +26,7 @@ class NestedViTConfig(Settings):
     )
     chunk: int = Field(16, ge=1, le=65536, description="windows recomputed at a time")
     digits_share: float = Field(0.42, ge=0, le=1, description="share of the steps that teach digits within windows")
-    twins_share: float = Field(0.46, ge=0, le=1, description="share after those that teaches twins among windows")
+    twins_share: float = Field(0.4, ge=0, le=1, description="share after those that teaches twins among windows")
     held_out: int = Field(192, ge=2, le=65536, description="canvases the audit measures on")
     show_size: int = Field(
         4096, ge=0, le=65536, description="side of the image of one shown training step, px; 0 for none"
@@ -65,6 +65,6 @@ class NestedViTConfig(Settings):
 class NestedViTTraining(TrainSettings):
     """How it is trained: on digits within windows, on twins among windows, then on the target."""
 
-    steps: int = Field(1040, ge=1, description="optimiser steps in all")
+    steps: int = Field(1000, ge=1, description="optimiser steps in all")
     batch_size: int = Field(8, ge=1, description="canvases a step, over all processes")
-    learning_rate: float = Field(2e-3, gt=0, description="highest step size of AdamW; warmed up, then falling to zero")
+    learning_rate: float = Field(3e-3, gt=0, description="highest step size of AdamW; warmed up, then falling to zero")

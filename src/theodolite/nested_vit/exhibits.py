@@ -1,25 +1,27 @@
 """What the report of a nested ViT shows."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from theodolite.data.twins import TwinCanvases
-from theodolite.kernel.exhibits import Chart, Exhibit, Gallery, Layer, Table, Text
+from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Gallery, Layer, Table, Text
 from theodolite.kernel.runs import RunFolder
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.costs import LARGE, PLAIN_PATCHES, Costs, plain_tokens
 from theodolite.nested_vit.evaluation import Evaluation
 from theodolite.nested_vit.measures import forward_seconds
 from theodolite.nested_vit.model import NestedViT
-from theodolite.nested_vit.plan import cost_chart
 from theodolite.nested_vit.samples import batch
 from theodolite.nested_vit.showcase import ShownStep
 
 SHOWN = 6  # canvases
 TIMED_SIDE = 512  # px
+SIDES = (256, 512, 1024, 2048, 4096, 8192, 16384)  # px, of the charts
 TINT = np.array([230, 159, 0])  # Okabe and Ito's orange
-MEMORY_SIDES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 
 
 def all_of(
@@ -53,24 +55,24 @@ def marked_canvases(run: RunFolder, config: NestedViTConfig, network: NestedViT,
     with torch.no_grad():
         marked = (network(images).target > 0).numpy()
     true = truth.target.numpy()
+    bright = np.repeat(np.minimum(255, 1.4 * canvases.ink)[..., None].astype(np.uint8), 3, axis=-1)
     each = (marked & true).sum(axis=(1, 2)) / np.maximum((marked | true).sum(axis=(1, 2)), 1)
     return Gallery(
         title=f"Six held-out canvases are marked with an IoU from {each.min():.2f} to {each.max():.2f}",
         caption="Orange: pixels taken for a digit that occurs twice; below, those that are.",
-        array=run.save_array("marked", _tinted(canvases.ink, marked)),
+        array=run.save_array("marked", tinted(bright, marked)),
         labels=tuple(f"IoU {value:.2f}" for value in each),
         row_name="marked",
-        nearest=run.save_array("truth", _tinted(canvases.ink, true)),
+        nearest=run.save_array("truth", tinted(bright, true)),
         nearest_labels=tuple("truth" for _ in each),
         nearest_row_name="truth",
     )
 
 
-def _tinted(ink: NDArray[np.uint8], mark: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """White ink on black, the marked pixels on orange."""
-    bright = np.repeat(ink[..., None].astype(float), 3, axis=-1)
-    bright = np.minimum(255, 1.4 * bright)
-    return np.where(mark[..., None], np.minimum(255, 0.65 * TINT + 0.6 * bright), bright).astype(np.uint8)
+def tinted(pixels: NDArray[np.uint8], mark: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Images (…, height, width, 3), the marked pixels on orange."""
+    on_orange = np.minimum(255, 0.65 * TINT + 0.6 * pixels).astype(np.uint8)
+    return np.where(mark[..., None], on_orange, pixels)
 
 
 def learning(run: RunFolder, config: NestedViTConfig) -> list[Exhibit]:
@@ -103,68 +105,78 @@ def learning(run: RunFolder, config: NestedViTConfig) -> list[Exhibit]:
 
 
 def _costs(config: NestedViTConfig, counted: dict[str, int]) -> Chart:
-    names = ["nested", "nested", *(f"ViT-{patch}" for patch in PLAIN_PATCHES)]
-    sides = [config.size, LARGE, *(LARGE for _ in PLAIN_PATCHES)]
-    flops = [
-        counted["flops_forward"],
-        counted["flops_large"],
-        *(counted[f"flops_vit{patch}"] for patch in PLAIN_PATCHES),
+    """Work against the image's side: lines by theory, points as counted."""
+    names = ["nested", *(f"ViT-{patch}" for patch in PLAIN_PATCHES)]
+    planned = [
+        (name, side, flops / 1e9) for side in SIDES for name, flops in zip(names, _work(config, side), strict=True)
     ]
-    columns = {"side": list(sides), "flops": list(flops), "network": list(names)}
-    return cost_chart(config, Layer(mark="point", columns=columns, x="side", y="flops", color="network"))
+    found = [("nested", config.size, counted["flops_forward"] / 1e9)]
+    found += [(name, LARGE, flops / 1e9) for name, flops in zip(names, _counted(counted), strict=True)]
+    large = Costs(config, LARGE)
+    return Chart(
+        title=f"At {LARGE} px ViT-8 needs {large.plain(8) / large.forward:,.0f} times the work of the nested network",
+        caption="One forward pass: lines by theory, points counted; lines twice as steep are quadratic in the pixels.",
+        layers=(_series("line", planned, dashed=True), _series("point", found)),
+        x_title="side of the image, px",
+        y_title="GFLOPs",
+        x_scale="log",
+        y_scale="log",
+        x_domain=(SIDES[0], SIDES[-1]),
+    )
+
+
+def _series(mark: Literal["line", "point"], rows: Sequence[tuple[str, int, float]], dashed: bool = False) -> Layer:
+    """Rows of (name, side, value) as a layer."""
+    names, sides, values = (list(column) for column in zip(*rows, strict=True))
+    columns: dict[str, list[Cell]] = {"name": names, "side": sides, "value": values}
+    return Layer(mark=mark, columns=columns, x="side", y="value", color="name", dashed=dashed)
+
+
+def _work(config: NestedViTConfig, side: int) -> tuple[int, ...]:
+    costs = Costs(config, side)
+    return (costs.forward, *(costs.plain(patch) for patch in PLAIN_PATCHES))
+
+
+def _counted(counted: dict[str, int]) -> tuple[int, ...]:
+    return (counted["flops_large"], *(counted[f"flops_vit{patch}"] for patch in PLAIN_PATCHES))
 
 
 def _memory(config: NestedViTConfig, step: ShownStep | None) -> Chart:
-    rows = [(side, Costs(config, side).kept_ordinary / 1e6, "ordinary autograd") for side in MEMORY_SIDES]
-    rows += [(side, Costs(config, side).kept_chunked / 1e6, "by chunks") for side in MEMORY_SIDES]
-    sides, sizes, names = (list(column) for column in zip(*rows, strict=True))
-    layers = [
-        Layer(
-            mark="line",
-            columns={"side": sides, "MB": sizes, "gradients": names},
-            x="side",
-            y="MB",
-            color="gradients",
-            dashed=True,
-        )
-    ]
-    large = Costs(config, LARGE)
+    """Memory against the image's side."""
+    costs = {side: Costs(config, side) for side in SIDES}
+    rows = [("ordinary autograd", side, cost.kept_ordinary / 1e6) for side, cost in costs.items()]
+    rows += [("by chunks", side, cost.kept_chunked / 1e6) for side, cost in costs.items()]
+    layers = [_series("line", rows, dashed=True)]
     if step:
-        held = (step.peak_bytes - step.base_bytes) / 1e6
-        columns: dict[str, list[str | int | float | bool | None]] = {
-            "side": [step.side],
-            "MB": [held],
-            "gradients": ["measured, whole process"],
-        }
-        layers.append(Layer(mark="point", columns=columns, x="side", y="MB", color="gradients"))
+        layers.append(_series("point", [("whole process", step.side, (step.peak_bytes - step.base_bytes) / 1e6)]))
+    large = costs[LARGE]
     return Chart(
         title=f"At {LARGE} px chunks keep {large.kept_chunked / 1e6:,.0f} MB for the backward pass instead of "
         f"{large.kept_ordinary / 1e6:,.0f}",
-        caption="Lines: bytes kept by theory, without image and target; the point is the growth of a whole process.",
+        caption="Lines: kept by theory, without image and target; the point is by how much a whole process grew.",
         layers=tuple(layers),
         x_title="side of the image, px",
-        y_title="MB kept for one training step",
+        y_title="MB for one training step",
         x_scale="log",
         y_scale="log",
+        x_domain=(SIDES[0], SIDES[-1]),
     )
 
 
 def _counts_table(config: NestedViTConfig, counted: dict[str, int]) -> Table:
+    """FLOPs by formula and by count, and seconds measured side by side."""
     seconds = forward_seconds(config, TIMED_SIDE)
-    large, own = Costs(config, LARGE), Costs(config, TIMED_SIDE)
-    rows: list[tuple[str, int, int, int, float, float]] = []
-    predicted = {"nested": large.forward} | {f"ViT-{patch}": large.plain(patch) for patch in PLAIN_PATCHES}
-    found = {"nested": counted["flops_large"]} | {
-        f"ViT-{patch}": counted[f"flops_vit{patch}"] for patch in PLAIN_PATCHES
-    }
-    small = {"nested": own.forward} | {f"ViT-{patch}": own.plain(patch) for patch in PLAIN_PATCHES}
-    tokens = {"nested": large.tokens} | {f"ViT-{patch}": plain_tokens(LARGE, patch) for patch in PLAIN_PATCHES}
-    for name in predicted:
-        rate = small[name] / max(seconds[name], 1e-9) / 1e9
-        rows.append((name, tokens[name], predicted[name], found[name], round(seconds[name], 3), round(rate, 1)))
-    equal = sum(row[2] == row[3] for row in rows)
+    tokens = (Costs(config, LARGE).tokens, *(plain_tokens(LARGE, patch) for patch in PLAIN_PATCHES))
+    both = list(zip(_work(config, LARGE), _counted(counted), strict=True))
+    rows = [
+        (name, count, formula, found, round(spent, 3), round(small / spent / 1e9, 1))
+        for (name, spent), count, (formula, found), small in zip(
+            seconds.items(), tokens, both, _work(config, TIMED_SIDE), strict=True
+        )
+    ]
+    equal = sum(formula == found for formula, found in both)
     return Table(
-        title=f"{equal} of {len(rows)} counts at {LARGE} px equal the formulas to the last digit",
+        title=f"{equal} of {len(both)} counts at {LARGE} px equal the formulas to the last digit",
         caption=f"FLOPs of one forward pass at {LARGE} px; time of one at {TIMED_SIDE} px on this machine's CPU.",
         columns=("network", "tokens", "FLOPs, formula", "FLOPs, counted", f"CPU s at {TIMED_SIDE} px", "GFLOP/s"),
         rows=tuple(rows),

@@ -7,7 +7,7 @@ had entered the earlier stages. The derivative of a sum over paths is the sum of
 approximated.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from theodolite.nested_vit.losses import DIGITS_WEIGHT, TWINS_WEIGHT, Losses, PixelLoss, Truth, cross_entropy
 from theodolite.nested_vit.model import NestedViT
+from theodolite.nested_vit.recompute import Recomputation
 
 
 class ChunkedLosses(NamedTuple):
@@ -62,31 +63,29 @@ class _Known(torch.autograd.Function):
 
 
 class _Chunked:
-    """One forward and backward pass.
-
-    `left[s]` are the region tokens that left the local blocks of stage s, `entered[s]` those that left its global
-    blocks and entered the local blocks of stage s + 1, or the heads; `cotangents[s]` is the gradient by `entered[s]`.
-    """
+    """One forward and backward pass; `cotangents[s]` is the gradient by the recomputation's `entered[s]`."""
 
     def __init__(self, network: NestedViT, images: Tensor, truth: Truth, chunk: int) -> None:
         config = network.config
         self.network = network
         self.truth = truth
-        self.chunk = chunk
         self.stages = config.stages
         self.pixel_loss = PixelLoss(truth.target, config.patch, config.window) if config.target == "dense" else None
-        self.windows = network.cut(images)
+        self.tokens = Recomputation(network, images, chunk)
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.gradients: list[Tensor | None] = [None] * len(self.parameters)
-        self.left: list[Tensor] = []
-        self.entered: list[Tensor] = []
         self.cotangents: list[Tensor] = []
 
     def losses(self) -> ChunkedLosses:
-        self._forward()
+        self.tokens.forward()
+        self.cotangents = [torch.zeros_like(tokens) for tokens in self.tokens.entered]
         target = self._read_dense(self.pixel_loss) if self.pixel_loss else self._read_label()
-        digits, by_digits = self._read_windows(self.network.read_digits, self.left[0], self.truth.digits, DIGITS_WEIGHT)
-        twins, by_twins = self._read_windows(self.network.read_twins, self.entered[0], self.truth.twins, TWINS_WEIGHT)
+        digits, by_digits = self._read_windows(
+            self.network.read_digits, self.tokens.left[0], self.truth.digits, DIGITS_WEIGHT
+        )
+        twins, by_twins = self._read_windows(
+            self.network.read_twins, self.tokens.entered[0], self.truth.twins, TWINS_WEIGHT
+        )
         self.cotangents[0] += by_twins
         for stage in reversed(range(self.stages)):
             by_left = self._backward_among(stage)
@@ -95,43 +94,18 @@ class _Chunked:
         known: Any = _Known.apply
         return ChunkedLosses(values, known(values.total, self.gradients, *self.parameters))
 
-    def _chunks(self) -> Iterator[slice]:
-        for start in range(0, len(self.windows.pixels), self.chunk):
-            yield slice(start, start + self.chunk)
-
-    def _local(self, stage: int, chosen: slice, entering: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Compute the chosen windows from their pixels up to a stage; region tokens come from `entering`."""
-        seen = None if self.windows.seen is None else self.windows.seen[chosen]
-        patches, regions = self.network.start(self.windows.pixels[chosen])
-        for number in range(stage + 1):
-            regions = entering[number - 1] if number else regions
-            patches, regions = self.network.within(number, patches, regions, seen)
-        return patches, regions
-
-    @torch.no_grad()
-    def _forward(self) -> None:
-        for stage in range(self.stages):
-            parts = [
-                self._local(stage, chosen, [tokens[chosen] for tokens in self.entered])[1] for chosen in self._chunks()
-            ]
-            self.left.append(torch.cat(parts))
-            self.entered.append(self.network.among(stage, self.left[stage], self.windows.grid))
-
-        self.cotangents = [torch.zeros_like(tokens) for tokens in self.entered]
-
     def _read_label(self) -> Tensor:
-        final = self.entered[-1].detach().requires_grad_()
-        loss = cross_entropy(self.network.read_label(final, self.windows.grid), self.truth.target)
+        final = self.tokens.entered[-1].detach().requires_grad_()
+        loss = cross_entropy(self.network.read_label(final, self.tokens.windows.grid), self.truth.target)
         (self.cotangents[-1],) = self._collect([loss], [torch.ones_like(loss)], [final])
         return loss.detach()
 
     def _read_dense(self, pixel_loss: PixelLoss) -> Tensor:
         """Value of the dense loss, and its gradient by the region tokens alone: patches wait for `_backward_within`."""
-        total = self.entered[-1].new_zeros(())
-        for chosen in self._chunks():
-            with torch.no_grad():
-                patches, _ = self._local(self.stages - 1, chosen, [tokens[chosen] for tokens in self.entered])
-            final = self.entered[-1][chosen].clone().requires_grad_()
+        total = self.tokens.entered[-1].new_zeros(())
+        for chosen in self.tokens.chunks():
+            patches = self.tokens.last_patches(chosen)
+            final = self.tokens.entered[-1][chosen].clone().requires_grad_()
             part = pixel_loss.part(self.network.read_dense(patches, final), chosen)
             (self.cotangents[-1][chosen],) = torch.autograd.grad(part, [final])
             total += part.detach()
@@ -148,18 +122,18 @@ class _Chunked:
 
     def _backward_among(self, stage: int) -> Tensor:
         """Gradient by the region tokens that left the local blocks of a stage, along the global blocks."""
-        left = self.left[stage].detach().requires_grad_()
-        entered = self.network.among(stage, left, self.windows.grid)
+        left = self.tokens.left[stage].detach().requires_grad_()
+        entered = self.network.among(stage, left, self.tokens.windows.grid)
         (by_left,) = self._collect([entered], [self.cotangents[stage]], [left])
         return by_left
 
     def _backward_within(self, stage: int, by_left: Tensor) -> None:
-        for chosen in self._chunks():
-            entering = [tokens[chosen].clone().requires_grad_() for tokens in self.entered[:stage]]
-            patches, regions = self._local(stage, chosen, entering)
+        for chosen in self.tokens.chunks():
+            entering = [tokens.clone().requires_grad_() for tokens in self.tokens.kept(stage, chosen)]
+            patches, regions = self.tokens.local(stage, chosen, entering)
             outputs, cotangents = [regions], [by_left[chosen]]
             if self.pixel_loss and stage == self.stages - 1:
-                logits = self.network.read_dense(patches, self.entered[-1][chosen])
+                logits = self.network.read_dense(patches, self.tokens.entered[-1][chosen])
                 outputs.append(self.pixel_loss.part(logits, chosen))
                 cotangents.append(torch.ones_like(outputs[-1]))
             for number, known in enumerate(self._collect(outputs, cotangents, entering)):

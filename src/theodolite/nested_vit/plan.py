@@ -1,7 +1,7 @@
 """What theory says of a nested vision transformer before it is trained: its work, its memory, and what it must see."""
 
 from theodolite.data.twins import CLASSES, DIGITS, DOUBLED, TWIN_SHARE
-from theodolite.kernel.exhibits import Chart, Layer, Table
+from theodolite.kernel.exhibits import Table
 from theodolite.kernel.records import Plan, Prediction
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.costs import LARGE, PLAIN_PATCHES, Costs, nesting_of, plain_tokens
@@ -12,8 +12,7 @@ from theodolite.theory.attention import Nesting
 FLOPS = "FLOPs"
 BYTES = "bytes"
 WORK = "docs/answers/q4.md, Q4.c"
-MIB, TERA = 2**20, 1e12
-SIDES = (256, 512, 1024, 2048, 4096, 8192, 16384)  # px, of the chart
+MEGA, GIGA, TERA = 1e6, 1e9, 1e12
 REFERENCE_WIDTHS = (192, 384, 768)
 REFERENCE_LAYERS, REFERENCE_STAGES, REFERENCE_WINDOW, REFERENCE_LABELS = 12, 6, 16, 1000
 ROUNDING = 1e-10  # of float64 over thousands of additions, generously
@@ -29,7 +28,6 @@ def plan(config: NestedViTConfig) -> Plan:
         predictions=(*_work(config), *_memory(config), *_seen(config)),
         exhibits=(
             diagram(config),
-            cost_chart(config),
             _cost_table(config),
             _memory_table(config),
             _reference_table(),
@@ -121,37 +119,6 @@ def parameters(config: NestedViTConfig) -> int:
     return embedding + config.stages * (config.local_blocks + config.global_blocks) * layer + heads
 
 
-def cost_chart(config: NestedViTConfig, *counted: Layer) -> Chart:
-    """FLOPs against the image's side, for ours and the plain ViTs; what was counted can be laid over it."""
-    rows: list[tuple[str, int, int]] = []
-    for side in SIDES:
-        costs = Costs(config, side)
-        rows.append(("nested", side, costs.forward))
-        rows += [(f"ViT-{patch}", side, costs.plain(patch)) for patch in PLAIN_PATCHES]
-    names, sides, flops = (list(column) for column in zip(*rows, strict=True))
-    large = Costs(config, LARGE)
-    return Chart(
-        title=f"At {LARGE} px ViT-8 needs {large.plain(8) / large.forward:,.0f} times the work of the nested network",
-        caption="Lines: FLOPs of one forward pass by theory; lines twice as steep are quadratic in the pixels.",
-        layers=(
-            Layer(
-                mark="line",
-                columns={"side": sides, "flops": flops, "network": names},
-                x="side",
-                y="flops",
-                color="network",
-                dashed=bool(counted),
-            ),
-            *counted,
-        ),
-        x_title="side of the image, px",
-        y_title="FLOPs of a forward pass",
-        x_scale="log",
-        y_scale="log",
-        roles={"nested": "accent"},
-    )
-
-
 def _cost_table(config: NestedViTConfig) -> Table:
     rows = []
     for side in sorted({config.size, 1024, LARGE}):
@@ -160,7 +127,7 @@ def _cost_table(config: NestedViTConfig) -> Table:
         work += [(f"ViT-{patch}", plain_tokens(side, patch), costs.plain(patch)) for patch in PLAIN_PATCHES]
         for name, tokens, flops in work:
             ratio = flops / costs.forward
-            rows.append((side, name, tokens, round(flops / 1e9, 3), round(ratio, 3)))
+            rows.append((side, name, tokens, round(flops / GIGA, 3), round(ratio, 3)))
     times = [Costs(config, side).plain(8) / Costs(config, side).forward for side in (config.size, LARGE)]
     return Table(
         title=f"ViT-8 costs {times[0]:,.1f} times as much at {config.size} px, {times[1]:,.1f} times at {LARGE} px",
@@ -176,23 +143,23 @@ def _memory_table(config: NestedViTConfig) -> Table:
     rows: list[tuple[str, float, float]] = []
     for patch in PLAIN_PATCHES:
         N = plain_tokens(LARGE, patch)
-        matrix = attention.attention_matrix_bytes(N) / MIB
+        matrix = attention.attention_matrix_bytes(N) / MEGA
         fused = memory.vit_kept_bytes(N, 3 * patch**2, d, h, large.layers)
         weights = large.layers * (memory.materialised_layer_kept_bytes(N, d, h) - memory.layer_kept_bytes(N, d, h))
-        rows.append((f"ViT-{patch}, SDPA", matrix, fused / MIB))
-        rows.append((f"ViT-{patch}, materialised", matrix, (fused + weights) / MIB))
+        rows.append((f"ViT-{patch}, SDPA", matrix, fused / MEGA))
+        rows.append((f"ViT-{patch}, materialised", matrix, (fused + weights) / MEGA))
     windows = nest.windows * attention.attention_matrix_bytes(nest.patches + nest.region_tokens)
     among = attention.attention_matrix_bytes(nest.windows * nest.region_tokens)
-    rows.append(("nested, ordinary autograd", (windows + among) / MIB, large.kept_ordinary / MIB))
+    rows.append(("nested, ordinary autograd", (windows + among) / MEGA, large.kept_ordinary / MEGA))
     chunked = large.kept_chunked
     one = min(config.chunk, nest.windows) * attention.attention_matrix_bytes(nest.patches + nest.region_tokens)
-    rows.append((f"nested, chunks of {config.chunk} windows", max(one, among) / MIB, chunked / MIB))
+    rows.append((f"nested, chunks of {config.chunk} windows", max(one, among) / MEGA, chunked / MEGA))
     return Table(
-        title=f"In chunks, a training step at {LARGE} px keeps {chunked / MIB:,.0f} MiB instead of "
-        f"{large.kept_ordinary / MIB:,.0f}",
+        title=f"In chunks, a training step at {LARGE} px keeps {chunked / MEGA:,.0f} MB instead of "
+        f"{large.kept_ordinary / MEGA:,.0f}",
         caption="Attention matrix: one head of one layer, were it materialised. Kept: for the backward pass of one "
         "image in float32, region tokens included.",
-        columns=("network", "attention matrix, MiB", "kept, MiB"),
+        columns=("network", "attention matrix, MB", "kept, MB"),
         rows=tuple((name, round(matrix, 1), round(kept, 1)) for name, matrix, kept in rows),
     )
 
@@ -213,7 +180,7 @@ def _reference_table() -> Table:
         cells = [round(work / TERA, 4) for work in (*plain, nested)]
         rows.append((d, *cells, round(plain[0] / nested, 1), round(plain[1] / nested, 1), f"{100 * share:.1f} %"))
     return Table(
-        title=f"Of usual widths, the nested network saves {rows[0][5]} to {rows[-1][5]} times the work of ViT-8",
+        title=f"At usual widths ViT-8 needs {rows[-1][5]} to {rows[0][5]} times the work",
         caption=f"TFLOPs of one forward pass at {LARGE} px, {REFERENCE_LAYERS} layers; nested: {REFERENCE_STAGES} "
         f"stages of 2 local and 1 global layers, windows of {REFERENCE_WINDOW} × {REFERENCE_WINDOW} patches of 8 px, "
         "one region token.",

@@ -19,6 +19,7 @@ from theodolite.nested_vit.samples import batch
 Lesson = Literal["digits", "twins", "target"]
 LESSONS: tuple[Lesson, ...] = ("digits", "twins", "target")
 WARM_UP = 25  # steps of each lesson
+PEAK = {"digits": 1.0, "twins": 1.0, "target": 0.4}  # of the learning rate: what was taught is not to be forgotten
 TAUGHT = {  # parameters by the beginning of their names; the last lesson teaches all
     "digits": ("embed", "region", "local_blocks.0", "norm_digits", "head_digits"),
     "twins": ("global_blocks.0", "norm_twins", "head_twins"),
@@ -128,7 +129,7 @@ class TwinsTask(Task):
         at.backward(loss)
         torch.nn.utils.clip_grad_norm_(lessons.parameters(), LARGEST_GRADIENT)
         for group in optimizer.param_groups:
-            group["lr"] = self.training.learning_rate * rate(number, total)
+            group["lr"] = self.training.learning_rate * PEAK[lesson] * rate(number, total)
         optimizer.step()
         return {"loss": loss, **noted}
 
