@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import norm
+from tests.tolerances import assert_sampling
 
+from theodolite.coverage import heldout
 from theodolite.coverage.certificates import certify, choose_threshold
 from theodolite.coverage.curves import SLOPES, upper_curve
+from theodolite.coverage.folds import Folds
 from theodolite.coverage.heldout import HeldOut, auc, game_value
 from theodolite.coverage.missed import name_missed
 from theodolite.coverage.selfcheck import false_naming, smallest_named_share
@@ -77,6 +80,54 @@ def test_certificates_do_not_exceed_the_truth(runs):
     if score == "perfect":
         assert np.mean([bound.lower for bound in bounds]) > MISSING / 4
         assert np.mean([bound.estimate for bound in bounds]) <= MISSING
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_an_estimate_scatters_as_its_uncertainty_says(exchanged):
+    """Both fits score the same fakes, whose errors therefore do not average out."""
+    rng = np.random.default_rng(8)
+    training = rng.normal(2, 1, 400), rng.normal(0, 1, 400)
+    drawn = []
+    for _ in range(400):
+        fake = rng.normal(0, 1, 300)
+        fits = tuple(HeldOut(rng.normal(2, 1, 200), fake, *training) for _ in "ab")
+        drawn.append(certify(tuple(fit.mirrored() for fit in fits) if exchanged else fits, 0.5, 0.95))
+    scatter = np.std([bound.estimate for bound in drawn], ddof=1)
+    stated = np.mean([bound.uncertainty for bound in drawn]) / 1.96
+    # a standard deviation of 400 draws is known to 1/√800 of itself
+    assert abs(stated / scatter - 1) <= 4 / math.sqrt(800)
+
+
+def test_a_set_that_was_never_hit_is_not_known_to_be_empty():
+    fits = tuple(HeldOut(np.zeros(50), -np.ones(60), np.zeros(50), -np.ones(60)) for _ in "ab")
+    found = certify(fits, TAU, 0.95)
+    assert found.estimate == 1
+    assert found.uncertainty > 1 / 60 / TAU
+
+
+def test_a_score_that_depends_on_the_place_alone_names_nothing(monkeypatch):
+    """Rounding makes the last bits of every score such a one; equal samples must then still be exchangeable."""
+
+    class Place:
+        out_of_fold_real = out_of_fold_fake = np.zeros(3)
+
+        def log_odds(self, samples):
+            return -np.arange(len(samples), dtype=float)
+
+    monkeypatch.setattr(heldout, "fit_score", lambda *_, **__: Place())
+    p_values = []
+    for seed in range(20):
+        folds = Folds.draw(100, 900, seed)
+        fits = heldout.fit_both(np.zeros((100, 1)), np.zeros((900, 1)), folds, None, seed)
+        named, p = name_missed(fits, folds.reals, TAU, ALPHA)
+        assert not named.any()
+        p_values.append(p.mean())
+    assert_sampling(p_values, 0.5)
+
+
+def test_a_discriminator_that_is_sure_has_a_finite_value():
+    fits = tuple(HeldOut(np.full(5, 800.0), np.full(5, 50.0), np.zeros(2), np.zeros(2)) for _ in "ab")
+    assert game_value(fits) == (-50.0, 0.0)
 
 
 def test_what_is_invented_is_certified_with_the_roles_exchanged():

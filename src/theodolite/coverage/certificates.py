@@ -3,6 +3,7 @@
 import numpy as np
 
 from theodolite.coverage.heldout import NORMAL_95, HeldOut
+from theodolite.coverage.members import Flags
 from theodolite.coverage.result import FromBelow
 from theodolite.theory.coverage import certified_missed_mass
 
@@ -27,20 +28,30 @@ def certify(fits: tuple[HeldOut, ...], tau: float, confidence: float) -> FromBel
     """Missed mass at τ (with τ = 1: total variation) from below.
 
     Each fit certifies its own set with a part of the error probability, and the better bound is kept. The estimate is
-    the mean of P̂_r(A) − P̂_θ(A)/τ: unbiased for a number that the truth exceeds.
+    the mean of P̂_r(A) − P̂_θ(A)/τ, unbiased for a number that the truth exceeds, then brought into [bound, 1].
     """
-    bounds, estimates, variances = [], [], []
-    for fit in fits:
-        t = choose_threshold(fit, tau)
-        in_real, in_fake = int((fit.real >= t).sum()), int((fit.fake >= t).sum())
-        n, m = fit.real.size, fit.fake.size
-        each = 1 - (1 - confidence) / len(fits)
-        bounds.append(float(certified_missed_mass(in_real, n, in_fake, m, tau, each)))
-        p, q = in_real / n, in_fake / m
-        estimates.append(p - q / tau)
-        variances.append(p * (1 - p) / n + q * (1 - q) / m / tau**2)
-    lower = max(bounds)
-    estimate = min(max(float(np.mean(estimates)), lower), 1.0)
-    return FromBelow(
-        lower=lower, estimate=estimate, uncertainty=NORMAL_95 * float(np.sqrt(np.sum(variances))) / len(fits)
+    thresholds = [choose_threshold(fit, tau) for fit in fits]
+    real = [fit.real >= t for fit, t in zip(fits, thresholds, strict=True)]
+    fake = [fit.fake >= t for fit, t in zip(fits, thresholds, strict=True)]
+    each = 1 - (1 - confidence) / len(fits)
+    lower = max(
+        float(certified_missed_mass(int(r.sum()), r.size, int(f.sum()), f.size, tau, each))
+        for r, f in zip(real, fake, strict=True)
     )
+    estimate = float(np.mean([r.mean() - f.mean() / tau for r, f in zip(real, fake, strict=True)]))
+    exchanged = fits[0].exchanged
+    variance = _variance(real, shared=exchanged) + _variance(fake, shared=not exchanged) / tau**2
+    return FromBelow(
+        lower=lower, estimate=min(max(estimate, lower), 1.0), uncertainty=NORMAL_95 * float(np.sqrt(variance))
+    )
+
+
+def _variance(inside: list[Flags], shared: bool) -> float:
+    """Variance of the mean over the fits of how often A was hit.
+
+    Two hits and two misses are added (Agresti and Coull 1998), for a set that was never hit is not known to be empty.
+    Where the fits count the same samples, their errors are one: they do not average out.
+    """
+    shares = [(hits.sum() + 2) / (hits.size + 4) for hits in inside]
+    variances = [p * (1 - p) / (hits.size + 4) for p, hits in zip(shares, inside, strict=True)]
+    return float(np.mean(variances)) / (1 if shared else len(inside))

@@ -5,22 +5,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import log_expit
 from sklearn.metrics import roc_auc_score
 
-from theodolite.coverage.discriminator import fit_score
+from theodolite.coverage.discriminator import Score, fit_score
 from theodolite.coverage.folds import Folds
 from theodolite.coverage.members import Floats, Scorer
-from theodolite.theory.density_ratio import game_value_of
 
 NORMAL_95 = 1.959963984540054  # standard errors of a 95% interval
+TAG = 0x0DDE
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """Log-odds of one fit: on reals and fakes that it never saw, and out of fold on its training samples.
 
-    `train` holds those of the generator's train set T, where it is given; this fit did not see T either.
+    `train` holds those of the generator's train set T, where it is given; this fit did not see T either. Each fit of an
+    audit has reals of its own, but all score the same fakes; where the roles are exchanged, the other way round.
     """
 
     real: Floats
@@ -28,10 +29,11 @@ class HeldOut:
     training_real: Floats
     training_fake: Floats
     train: Floats = field(default_factory=lambda: np.zeros(0))
+    exchanged: bool = False
 
     def mirrored(self) -> "HeldOut":
         """Exchange the roles: what is then missed by the reals is what the generator invents."""
-        return HeldOut(-self.fake, -self.real, -self.training_fake, -self.training_real)
+        return HeldOut(-self.fake, -self.real, -self.training_fake, -self.training_real, exchanged=not self.exchanged)
 
 
 def fit_both(
@@ -46,16 +48,29 @@ def fit_both(
     fits = []
     for tested, fitted in (folds.reals, folds.reals[::-1]):
         score = fit_score(real[fitted], fake[folds.training], scorer=scorer, seed=seed)
+        on_real, on_fake = _score_alike(score, real[tested], fake[folds.calibration], seed)
         fits.append(
             HeldOut(
-                real=score.log_odds(real[tested]),
-                fake=score.log_odds(fake[folds.calibration]),
+                real=on_real,
+                fake=on_fake,
                 training_real=score.out_of_fold_real,
                 training_fake=score.out_of_fold_fake,
                 train=np.zeros(0) if train is None else score.log_odds(train),
             )
         )
     return tuple(fits)
+
+
+def _score_alike(score: Score, real: NDArray[Any], fake: NDArray[Any], seed: int) -> tuple[Floats, Floats]:
+    """Score reals and fakes in one block and in random order.
+
+    The last bits of a score depend on the place in the block. Were the reals scored apart, equal samples would not tie:
+    rounding would rank them, and the ranks would no longer be exchangeable under the null.
+    """
+    order = np.random.default_rng([seed, TAG]).permutation(len(real) + len(fake))
+    log_odds = np.empty(len(order))
+    log_odds[order] = score.log_odds(np.concatenate([real, fake])[order])
+    return log_odds[: len(real)], log_odds[len(real) :]
 
 
 def auc(fits: tuple[HeldOut, ...]) -> float:
@@ -75,8 +90,9 @@ def auc(fits: tuple[HeldOut, ...]) -> float:
 
 def game_value(fits: tuple[HeldOut, ...]) -> tuple[float, float]:
     """Held-out value of the game at D̂ and the half-width of its 95% interval, in nats."""
-    value = float(np.mean([game_value_of(expit(fit.real), expit(fit.fake)) for fit in fits]))
-    on_real = np.concatenate([np.log(expit(fit.real)) for fit in fits])
+    # from log-odds, where a D̂ that rounds to 0 or 1 still has a logarithm
+    on_real = np.concatenate([log_expit(fit.real) for fit in fits])
     # both fits score the same fakes: their mean counts once
-    on_fake = np.mean([np.log(expit(-fit.fake)) for fit in fits], axis=0)
-    return value, NORMAL_95 * float(np.sqrt(on_real.var() / on_real.size + on_fake.var() / on_fake.size))
+    on_fake = np.mean([log_expit(-fit.fake) for fit in fits], axis=0)
+    error = np.sqrt(on_real.var() / on_real.size + on_fake.var() / on_fake.size)
+    return float(on_real.mean() + on_fake.mean()), NORMAL_95 * float(error)

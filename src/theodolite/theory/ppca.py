@@ -43,7 +43,7 @@ def spectrum(samples: ArrayLike, ddof: int = 0) -> Spectrum:
 def _signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Turn each column so that its largest entry is positive: the same on every machine."""
     largest = np.abs(vectors).argmax(axis=0)
-    return vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])
+    return np.asarray(vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])]))
 
 
 def noise_floor(eigenvalues: ArrayLike) -> float:
