@@ -45,6 +45,19 @@ def test_what_is_not_finite_fails_unless_it_was_predicted():
     assert judge(predict(), measure(math.nan)) == "fails"
     assert judge(predict(), measure(math.inf)) == "fails"
     assert judge(predict(value=math.inf), measure(math.inf)) == "holds"
+    assert judge(predict(value=math.inf), measure(1.0)) == "fails"
+
+
+def test_an_infinite_measurement_is_held_against_a_bound_like_any_other():
+    assert judge(predict(claim="lower bound"), measure(math.inf)) == "holds"
+    assert judge(predict(claim="upper bound"), measure(math.inf)) == "fails"
+    assert judge(predict(claim="upper bound", value=math.inf), measure(math.inf)) == "holds"
+    assert judge(predict(claim="upper bound"), measure(-math.inf)) == "holds"
+
+
+def test_a_measurement_that_excludes_nothing_decides_nothing():
+    assert judge(predict(), measure(1.0, uncertainty=math.inf)) == "undecided"
+    assert judge(predict(), measure(5.0, uncertainty=math.inf)) == "undecided"
 
 
 @given(finite, claims, st.floats(0, 10), finite, st.floats(0, 10))

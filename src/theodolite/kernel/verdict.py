@@ -16,11 +16,13 @@ def judge(prediction: Prediction, measurement: Measurement) -> Verdict:
     -------
     {"holds", "fails", "undecided"}
         "fails" where the two intervals do not meet; "holds" where the measured one lies inside the allowed one, or
-        meets it and is no coarser than the tolerance; "undecided" where it meets it but is too coarse to say.
+        meets it and is no coarser than the tolerance; "undecided" where it meets it but is too coarse to say. A
+        measurement that is no number fails; an infinite one is a number like any other.
     """
-    # a value that is not finite agrees only with itself (an infinite bound, say)
-    if not (math.isfinite(measurement.value) and math.isfinite(measurement.uncertainty)):
-        return "holds" if measurement.value == prediction.value else "fails"
+    if math.isnan(measurement.value):
+        return "fails"
+    if not math.isfinite(measurement.uncertainty):
+        return "undecided"
     tolerance, uncertainty = prediction.tolerance, measurement.uncertainty
     lowest = -math.inf if prediction.claim == "upper bound" else prediction.value - tolerance
     highest = math.inf if prediction.claim == "lower bound" else prediction.value + tolerance
