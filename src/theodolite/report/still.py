@@ -80,7 +80,9 @@ def _clean(element: ElementTree.Element, prefix: str) -> None:
         elif name in ("d", "transform"):
             element.set(name, _LONG_NUMBER.sub(lambda match: f"{float(match[0]):.2f}", value))
     _round(element)
-    children = [child for child in element if child.tag in _ELEMENTS and not _draws_nothing(child)]
+    # the path of a clip has no colour, yet without it the clip hides everything
+    clips = element.tag == "clipPath"
+    children = [child for child in element if child.tag in _ELEMENTS and (clips or not _draws_nothing(child))]
     for child in children:
         _clean(child, prefix)
     # groups that group nothing are taken out, their children put in their place

@@ -58,7 +58,7 @@ class VideoUNetConfig(Settings):
 class VideoUNetTraining(TrainSettings):
     """How it is trained."""
 
-    steps: int = Field(180, ge=1, description="optimiser steps in all")
+    steps: int = Field(150, ge=1, description="optimiser steps in all")
     batch_size: int = Field(2, ge=1, description="clips a step, over all processes")
     learning_rate: float = Field(5e-4, gt=0, description="largest step size of Adam; it falls along a half cosine")
     checkpoint_every: int = Field(50, ge=1, description="steps between checkpoints")

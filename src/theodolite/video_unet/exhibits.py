@@ -18,34 +18,35 @@ NAMES = {
     "psnr_without_skips": "U-Net without skips",
     "psnr_cosine_code": "cosine code",
 }
+INTERVAL = "95% interval"
 ERROR_SCALE = 4.0
 """Errors are shown brighter by this factor."""
 
 
 def psnr_bars(measured: Measured, code: int) -> Chart:
-    """Return PSNR of the networks beside that of a cosine code as large as the deepest map."""
-    shown = {name: measured[name] for name in NAMES if name in measured}
+    """Return PSNR of the networks beside that of a cosine code as large as the deepest map, where one was made."""
+    shown = {NAMES[name]: measured[name] for name in NAMES if name in measured}
     best = max(shown, key=lambda name: shown[name].value)
-    names, values = [NAMES[name] for name in shown], [each.value for each in shown.values()]
+    bars = {"code": list(shown), "psnr": [each.value for each in shown.values()], "series": list(shown)}
+    uncertain = {name: each for name, each in shown.items() if each.uncertainty}
     ends = {
-        "code": [name for name, each in zip(names, shown.values(), strict=True) for _ in range(2) if each.uncertainty],
-        "psnr": [
-            each.value + sign * each.uncertainty for each in shown.values() if each.uncertainty for sign in (-1, 1)
-        ],
+        "code": [name for name in uncertain for _ in range(2)],
+        "psnr": [each.value + sign * each.uncertainty for each in uncertain.values() for sign in (-1, 1)],
+        "series": [INTERVAL] * (2 * len(uncertain)),
     }
+    cosine = f"; the cosine code keeps {code:,} numbers a clip, as many as the deepest map holds"
     return Chart(
-        title=f"The {NAMES[best]} comes closest to the clips: {shown[best].value:.1f} dB",
-        caption=f"Mean PSNR over held-out clips, dots mark the 95% interval; the cosine code keeps {code:,} numbers a "
-        "clip, as many as the deepest map holds.",
+        title=f"The {best} comes closest to the clips: {shown[best].value:.1f} dB",
+        caption="Mean PSNR over held-out clips; points mark the ends of the 95% interval"
+        + (cosine if NAMES["psnr_cosine_code"] in shown else "")
+        + ".",
         layers=(
-            Layer(
-                mark="bar", columns={"code": names, "psnr": values, "series": names}, x="code", y="psnr", color="series"
-            ),
-            Layer(mark="point", columns=ends, x="code", y="psnr"),
+            Layer(mark="bar", columns=bars, x="code", y="psnr", color="series"),
+            Layer(mark="point", columns=ends, x="code", y="psnr", color="series"),
         ),
         x_title="",
         y_title="PSNR (dB)",
-        roles={NAMES["psnr_cosine_code"]: "theory", NAMES["psnr_with_skips"]: "generated"},
+        roles={NAMES["psnr_cosine_code"]: "theory", NAMES["psnr_with_skips"]: "generated", INTERVAL: "accent"},
     )
 
 
