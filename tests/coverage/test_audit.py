@@ -122,6 +122,15 @@ def test_what_is_trivially_told_apart_is_warned_of():
     assert "\n" not in warnings
 
 
+def test_real_samples_that_were_trained_on_are_warned_of():
+    rng = np.random.default_rng(5)
+    real, fake = rng.normal(size=(60, 2)), rng.normal(size=(150, 2))
+    train = np.concatenate([rng.normal(size=(50, 2)), real[:7]])
+    warnings = " ".join(audit_coverage(real, fake, train=train).warnings)
+    assert "7 of the real samples occur in the train set" in warnings
+    assert "train set" not in " ".join(audit_coverage(real, fake, train=train[:50]).warnings)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [

@@ -78,6 +78,10 @@ def test_words_are_computed_from_the_numbers(audited):
     assert told[0].startswith("The two distributions share at most")
     assert told[1].startswith("No part of the data is found")
     assert len(told) == 2
+    vacuous = result.overlap.model_copy(update={"upper": 1.0})
+    told = coverage_sentences(clean.model_copy(update={"train_gap": None, "overlap": vacuous}))
+    assert told[1].endswith("no difference is certified.")
+    assert not any("at most 100" in sentence for sentence in told)
     named = result.model_copy(update={"missed_mass": clean.missed_mass, "train_gap": None})
     assert coverage_sentences(named)[0].startswith("By estimate")
     assert coverage_sentences(clean.model_copy(update={"missed_mass": result.missed_mass}))[1].startswith("None of 400")

@@ -20,7 +20,15 @@ from theodolite.coverage.missed import name_missed
 from theodolite.coverage.plan import counts, fakes_to_draw, needed
 from theodolite.coverage.result import CoverageResult, FromAbove, FromBelow
 from theodolite.coverage.selfcheck import false_naming, smallest_named_share
-from theodolite.data.arrays import check_pair, check_samples, fingerprint, load_function, load_samples, same_shape
+from theodolite.data.arrays import (
+    check_pair,
+    check_samples,
+    count_shared,
+    fingerprint,
+    load_function,
+    load_samples,
+    same_shape,
+)
 from theodolite.kernel.errors import DataError, UsageError
 from theodolite.kernel.records import Audit, Measurement
 from theodolite.kernel.runs import RunFolder
@@ -100,6 +108,11 @@ def _measure(
     warnings = check_pair(real, fake)
     if train is not None:
         same_shape(real, train, "the train set")
+        if shared := count_shared(real, train):
+            warnings.append(
+                f"{shared:,} of the real samples occur in the train set too; the guarantees hold for real samples that "
+                "took no part in training: remove them."
+            )
         train = some_of(train, config.seed)
     folds = Folds.draw(len(real), len(fake), config.seed)
     fits = fit_both(real, fake, folds, scorer, config.seed, train)

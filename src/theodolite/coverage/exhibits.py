@@ -54,13 +54,13 @@ def coverage_sentences(result: CoverageResult) -> list[str]:
     """Say what was found in two to four plain sentences, most important first."""
     rest = _gap_sentences(result)
     if result.missed_mass.lower > 0 or result.missed.any():
-        return [_missed_sentence(result), _named_sentence(result), *(rest or [_overlap_sentence(result.overlap)])]
+        return [_missed_sentence(result), _named_sentence(result), *(rest or [_overlap_sentence(result)])]
     nothing = (
         f"No part of the data is found {_missing(result)}, and none of {result.reals:,} real samples is named missed; "
         f"{_resolution(result)}."
     )
     # where nothing is missed, how far apart the two are comes first, if that is certified
-    told = [nothing, _overlap_sentence(result.overlap)]
+    told = [nothing, _overlap_sentence(result)]
     return [*(told[::-1] if result.overlap.upper < 1 else told), *rest]
 
 
@@ -72,7 +72,10 @@ def _missed_sentence(result: CoverageResult) -> str:
     missed = result.missed_mass
     estimate = f"{_percent(missed.estimate)} ± {_points(missed.uncertainty)}"
     if missed.lower > 0:
-        return f"At least {_percent(missed.lower)} of the data lies {_missing(result)}; the estimate is {estimate}."
+        return (
+            f"At least {_percent(missed.lower)} of the data lies {_missing(result)}, at {result.confidence:.0%} "
+            f"confidence; the estimate is {estimate}."
+        )
     return f"By estimate {estimate} of the data lies {_missing(result)}; no such part is certified."
 
 
@@ -86,10 +89,14 @@ def _named_sentence(result: CoverageResult) -> str:
     )
 
 
-def _overlap_sentence(overlap: FromAbove) -> str:
+def _overlap_sentence(result: CoverageResult) -> str:
+    overlap = result.overlap
+    estimate = f"{_percent(overlap.estimate)} ± {_points(overlap.uncertainty)}"
+    if overlap.upper >= 1:
+        return f"By estimate the two distributions share {estimate} of their mass; no difference is certified."
     return (
-        f"The two distributions share at most {_percent(overlap.upper)} of their mass, by estimate "
-        f"{_percent(overlap.estimate)} ± {_points(overlap.uncertainty)}."
+        f"The two distributions share at most {_percent(overlap.upper)} of their mass, at {result.confidence:.0%} "
+        f"confidence; by estimate {estimate}."
     )
 
 
@@ -135,8 +142,8 @@ def _gallery(
         title = f"{named:,} samples are named missed{f'; {TILES} of them are shown' if named > TILES else ''}"
     return Gallery(
         title=title,
-        caption="Real samples to which D̂ gives values near 1, what the generator makes least, each above its nearest "
-        "generated sample.",
+        caption="The real samples of the highest D̂, those named missed first: what, by D̂, the generator makes least; "
+        "each above its nearest generated sample.",
         array=run.save_array("coverage-missed", _pixels(real[order], shape, low, high)),
         labels=tuple(
             f"D̂ {result.discriminator[place]:.2f}{', missed' if result.missed[place] else ''}" for place in order
@@ -268,8 +275,11 @@ def _histogram(result: CoverageResult) -> Chart:
 
 def _curve(result: CoverageResult) -> Chart:
     recall, precision = result.curve.recall, result.curve.precision
+    both = float(precision[np.argmin(np.abs(precision - recall))])
     return Chart(
-        title=f"Precision and recall cannot both exceed {precision[np.argmin(np.abs(precision - recall))]:.1%}",
+        title=f"Precision and recall cannot both exceed {both:.1%}"
+        if both < 1
+        else "Precision and recall may both be 100%: nothing to the contrary is certified",
         caption=f"The true curve lies below this one at every point, at {result.confidence:.0%} confidence; a perfect "
         "generator would reach the upper right corner.",
         layers=(
@@ -315,8 +325,8 @@ def _certificates(result: CoverageResult) -> Table:
         title=f"Certified: at least {' and '.join(found)}"
         if found
         else "Neither missed nor invented mass is certified",
-        caption=f"Each bound holds at {result.confidence:.0%} confidence whatever the classifier; estimates err in "
-        "favour of the generator.",
+        caption=f"Each bound holds at {result.confidence:.0%} confidence whatever the classifier; estimates, but for "
+        "chance, err in favour of the generator.",
         columns=("quantity", "certified", "estimate"),
         rows=rows,
     )

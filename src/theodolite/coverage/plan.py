@@ -65,7 +65,7 @@ def plan(config: CoverageConfig) -> Plan:
         ),
         Prediction(
             name="false_naming",
-            label="audits that name anything when generated samples pose as real",
+            label="tests of a half that name anything when generated samples pose as real",
             value=config.alpha / 2 * config.tau,
             unit="",
             claim="upper bound",
@@ -77,9 +77,9 @@ def plan(config: CoverageConfig) -> Plan:
             label="mean D̂ on real plus mean D̂ on generated samples",
             value=1.0,
             unit="",
-            claim="exact",
+            claim="estimate",
             tolerance=SUM_TOLERANCE,
-            source="∫ (p_r + p_θ)·D* = ∫ p_r, Goodfellow et al. (2014), eq. 2",
+            source="exact for D*: ∫ (p_r + p_θ)·D* = ∫ p_r, Goodfellow et al. (2014), eq. 2",
         ),
         Prediction(
             name="game_value",
@@ -88,7 +88,7 @@ def plan(config: CoverageConfig) -> Plan:
             unit="nats",
             claim="lower bound",
             tolerance=0.02,
-            source="Goodfellow et al. (2014), theorem 1",
+            source="Goodfellow et al. (2014), theorem 1, for D*; a D̂ worth less than D = 1/2 has learned noise",
         ),
     )
     return Plan(

@@ -94,7 +94,8 @@ class CoverageResult(Record):
     nearest : int array (n,)
         Index of the nearest fake of each real, in the samples' own units.
     missed_mass : FromBelow
-        P_r{p_θ ≤ τ·p_r}. The estimate is a variational one: in expectation not above the truth.
+        P_r{p_θ ≤ τ·p_r}. The estimate is a variational one: before it is brought into [lower, 1] its expectation is
+        not above the truth.
     total_variation : FromBelow
         Likewise.
     coverage, overlap, fidelity : FromAbove

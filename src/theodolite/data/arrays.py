@@ -139,6 +139,11 @@ def same_shape(real: Samples, other: Samples, what: str) -> None:
         )
 
 
+def count_shared(some: Samples, others: Samples) -> int:
+    """Count how many different samples occur in both sets."""
+    return len(set(_keys(some)) & set(_keys(others)))
+
+
 def check_pair(real: Samples, fake: Samples) -> list[str]:
     """Check that two sets of samples can be compared.
 
@@ -154,13 +159,11 @@ def check_pair(real: Samples, fake: Samples) -> list[str]:
     """
     same_shape(real, fake, "the generated samples")
     found = []
-    real_keys, fake_keys = _keys(real), _keys(fake)
-    repeated = len(real) - len(set(real_keys))
-    if repeated:
+    if repeated := len(real) - len(set(_keys(real))):
         found.append(
             f"{repeated:,} real samples repeat others; the guarantees need independent samples: remove copies."
         )
-    if shared := len(set(real_keys) & set(fake_keys)):
+    if shared := count_shared(real, fake):
         found.append(f"{shared:,} of the real samples occur among the generated ones too; were the files mixed up?")
     if len(fake) < 2 * len(real):
         found.append(
