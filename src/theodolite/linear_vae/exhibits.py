@@ -67,7 +67,9 @@ def kl_by_direction(trained: TrainedVAE, data: Dataset) -> Chart:
     said: dict[str, list[Cell]] = {"direction": numbers, "KL": theory[:shown].tolist(), "series": ["spectrum"] * shown}
     seen: dict[str, list[Cell]] = {"direction": numbers, "KL": practice[:shown].tolist(), "series": ["trained"] * shown}
     return Chart(
-        title=f"Each direction of z carries what the spectrum says, within {amount(difference)} nats",
+        title=f"No direction of z is more than {amount(difference)} nats away from what the spectrum says"
+        if difference >= SMALLEST
+        else f"Each direction of z carries what the spectrum says, to less than {SMALLEST} nats",
         caption="Divergence from the prior along the principal directions of the code: ½ log(λ / η_d²) at the "
         "trained η_d², and as measured.",
         layers=(
