@@ -123,7 +123,7 @@ def _figures(
         ),
         Figure(
             value=f"{found['flops_vit8'] / found['flops_large']:,.0f} ×",
-            meaning="less work than a plain ViT-8 of the same width and depth, at 4096 px",
+            meaning="its work at 4096 px is what a plain ViT-8 of the same width and depth needs",
         ),
     ]
     if step:

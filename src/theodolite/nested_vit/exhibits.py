@@ -21,6 +21,7 @@ from theodolite.nested_vit.showcase import ShownStep
 SHOWN = 6  # canvases
 TIMED_SIDE = 512  # px
 SIDES = (256, 512, 1024, 2048, 4096, 8192, 16384)  # px, of the charts
+AXIS = (200.0, 20000.0)  # px
 TINT = np.array([230, 159, 0])  # Okabe and Ito's orange
 
 
@@ -121,7 +122,7 @@ def _costs(config: NestedViTConfig, counted: dict[str, int]) -> Chart:
         y_title="GFLOPs",
         x_scale="log",
         y_scale="log",
-        x_domain=(SIDES[0], SIDES[-1]),
+        x_domain=AXIS,
     )
 
 
@@ -159,7 +160,7 @@ def _memory(config: NestedViTConfig, step: ShownStep | None) -> Chart:
         y_title="MB for one training step",
         x_scale="log",
         y_scale="log",
-        x_domain=(SIDES[0], SIDES[-1]),
+        x_domain=AXIS,
     )
 
 
