@@ -25,13 +25,17 @@ def call(*words):
         (["gann"], 2, 'Unknown command "gann"'),
         (["gan", "trane"], 2, 'Unknown command "trane"'),
         (["gan", "plan", "--colour", "red"], 2, "Unknown option: --colour"),
-        (["gan", "train", "--steps", "0"], 2, "steps='0': Input should be greater than or equal to 1"),
-        (["gan", "train", "--steps", "many"], 2, "steps='many': Input should be a valid integer"),
+        (["gan", "train", "--steps", "0"], 2, "steps='0' must be greater than or equal to 1"),
+        (["gan", "train", "--steps", "many"], 2, "steps='many' must be a valid integer"),
         (["gan", "train", "--config", "absent.toml"], 3, "no settings file at absent.toml"),
         (["gan", "audit", "absent"], 3, "no run folder at absent"),
         (["gan", "report", "absent"], 3, "no run folder at absent"),
         (["gan", "train", "--resume", "--out", "absent"], 3, "no run folder at absent"),
         (["video-unet", "plan", "--frames", "0"], 2, "frames='0'"),
+        (["gan", "plan", "ring8"], 2, "nothing takes the argument 'ring8'"),
+        (["gan", "train", "--resume", "--force"], 2, "give one of them"),
+        (["gan", "report", "x" * 300], 5, "xxx: File name too long"),
+        (["linear-vae", "plan", "--data", "a\nb\x1b[31m.npy"], 3, r"no file at a\nb\x1b[31m.npy"),
         (["demo", "--fast"], 2, "Unknown option: --fast"),
     ],
 )
@@ -127,6 +131,20 @@ def test_a_defect_is_one_line_unless_debugged(capsys, monkeypatch):
     )
     assert call("gan", "plan", "--debug") == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interruption_is_one_line_and_the_code_of_the_signal(capsys, monkeypatch):
+    def interrupted(name, **fields):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(families, "plan", interrupted)
+    assert call("gan", "plan") == 130
+    assert capsys.readouterr().err == "theodolite: interrupted\n"
+
+
+def test_the_next_command_can_be_pasted(tmp_path, capsys):
+    assert call("linear-vae", "train", "--steps", "1", "--out", tmp_path / "my run") == 0
+    assert f"next: theodolite linear-vae audit '{tmp_path / 'my run'}'" in capsys.readouterr().out
 
 
 def test_the_version_is_the_packages(capsys):

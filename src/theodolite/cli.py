@@ -1,21 +1,25 @@
 """The command line: ``theodolite FAMILY VERB``. Parses, calls, prints; nothing else."""
 
 import json
+import shlex
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from pydantic import ValidationError
 
 from theodolite import families
 from theodolite.families import FAMILIES, Family
-from theodolite.kernel.errors import AUDIT_FAILED, DataError, ResourceError, TheodoliteError, UsageError
+from theodolite.kernel.errors import AUDIT_FAILED, DataError, InterruptedRun, ResourceError, TheodoliteError, UsageError
 from theodolite.kernel.records import Audit, Plan
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.settings import Settings, explain, read_toml
+
+LONGEST_NAME = 100  # letters of a file's name in a complaint
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON document on stdout")]
 Force = Annotated[bool, Parameter(name="--force", negative="", help="replace an existing run folder")]
@@ -37,17 +41,24 @@ def _run(words: list[str], debug: bool) -> int:
     except CycloptsError as error:
         cause = error.__cause__
         complaint = explain(cause, Settings) if isinstance(cause, ValidationError) else " ".join(str(error).split())
+        if isinstance(error, UnusedCliTokensError):
+            complaint = f"nothing takes the argument {' '.join(map(repr, error.unused_tokens or ()))}"
         return _complain(UsageError(f"{complaint} ({' '.join(['theodolite', *_command_words(words), '--help'])})"))
     except TheodoliteError as error:
         if debug:
             traceback.print_exc()
         return _complain(error)
     except KeyboardInterrupt:
-        return 130
+        return _complain(InterruptedRun("interrupted", signal.SIGINT))
     except BrokenPipeError:
         return 0
     except MemoryError:
         return _complain(ResourceError("out of memory; use a smaller batch or smaller data"))
+    except OSError as error:  # of a path that no door looked at more closely
+        if debug:
+            traceback.print_exc()
+        where = f"{str(error.filename)[:LONGEST_NAME]}: " if error.filename else ""
+        return _complain(ResourceError(f"{where}{error.strerror or error}"))
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -56,7 +67,9 @@ def _run(words: list[str], debug: bool) -> int:
 
 
 def _complain(error: TheodoliteError) -> int:
-    print(f"theodolite: {error}", file=sys.stderr)
+    # a file may be called anything: what would break the line, or steer a terminal, is shown as its code
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(error))
+    print(f"theodolite: {line}", file=sys.stderr)
     return error.exit_code
 
 
@@ -68,7 +81,12 @@ def _command_words(words: list[str]) -> list[str]:
 
 
 def _build(words: list[str]) -> App:
-    app = App(name="theodolite", help="Theory beside practice for deep models.", version_flags=["--version"])
+    app = App(
+        name="theodolite",
+        help="Theory beside practice for deep models.",
+        version_flags=["--version"],
+        suppress_keyboard_interrupt=False,
+    )
     app.version = families.version
     for family in FAMILIES.values():
         sub = App(name=family.name, help=family.summary)
@@ -129,13 +147,16 @@ def _train(family: Family) -> Callable[..., None]:
         path = out or Path("runs") / family.name
         fields = _fields(config, settings, training)
         if resume:
+            if force:
+                raise UsageError("--resume continues a run and --force replaces it; give one of them")
             _open(path, family)
             if others := sorted(set(fields) - {"steps"}):
                 raise UsageError(f"--resume reads the stored settings: leave out {', '.join(others)}; --steps may grow")
             run = families.resume(path, **fields)
         else:
             run = families.train(family.name, path, force=force, **fields)
-        _say(json, {"run": str(run.path), **run.metrics()[-1]}, f"trained: {run.path}", f"audit {run.path}", family)
+        after = f"audit {shlex.quote(str(run.path))}"
+        _say(json, {"run": str(run.path), **run.metrics()[-1]}, f"trained: {run.path}", after, family)
 
     train.__annotations__["settings"] = _flags(family.config)
     train.__annotations__["training"] = _flags(family.training)

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from pydantic import Field, model_validator
 
@@ -19,9 +21,10 @@ class Patches(Settings):
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"patch": 0}, "patch=0: Input should be greater than or equal to 1"),
-        ({"patch": "many"}, "patch='many': Input should be a valid integer"),
+        ({"patch": 0}, "patch=0 must be greater than or equal to 1"),
+        ({"patch": "many"}, "patch='many' must be a valid integer"),
         ({"patch": 7}, "patch=7 must divide size=64"),
+        ({"patch": "x" * 5000}, "patch='x{59}… must be a valid integer"),
         ({"pitch": 7}, "unknown setting 'pitch'; known are patch, size"),
     ],
 )
@@ -41,7 +44,11 @@ def test_every_setting_is_described():
     assert all(field.description for field in TrainSettings.model_fields.values())
 
 
-@pytest.mark.parametrize("content", [b"steps = ", b"\xff\xfe", b"[a\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"steps = ", b"\xff\xfe", b"[a\n", b"steps = " + b"[" * 10_000, b"steps = " + b"9" * 5000],
+    ids=["cut short", "no text", "open bracket", "nested", "huge number"],
+)
 def test_a_damaged_toml_is_said_to_be_so(tmp_path, content):
     path = tmp_path / "recipe.toml"
     path.write_bytes(content)
@@ -52,3 +59,24 @@ def test_a_damaged_toml_is_said_to_be_so(tmp_path, content):
 def test_a_missing_toml_names_the_path(tmp_path):
     with pytest.raises(DataError, match=r"no settings file at .*absent\.toml"):
         read_toml(tmp_path / "absent.toml")
+
+
+def test_a_step_size_without_end_is_refused():
+    with pytest.raises(UsageError, match="learning_rate=inf must be a finite number"):
+        TrainSettings.build(learning_rate=float("inf"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "too large", "loop", "name too long"])
+def test_what_is_no_settings_file_is_refused_before_it_is_read(tmp_path, kind):
+    path = tmp_path / ("x" * 300 if kind == "name too long" else "recipe.toml")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "too large":
+        path.write_bytes(b"#" * 2_000_000)
+    elif kind == "loop":
+        path.symlink_to(path)
+    with pytest.raises(DataError, match=r"is no settings file|cannot be read: ") as refusal:
+        read_toml(path)
+    assert "\n" not in str(refusal.value)
