@@ -59,3 +59,10 @@ def test_no_linear_code_beats_principal_components_on_what_they_were_fitted_to(c
     assert np.all(
         principal_code_error(fit, fit, sizes).mean(axis=1) <= cosine_code_error(centred, centred, sizes).mean(axis=1)
     )
+
+
+def test_clips_that_occur_twice_keep_no_noise(clips):
+    fit, judged = clips
+    twice = np.concatenate([fit, fit])
+    once = principal_code_error(fit, judged, [11])
+    assert_identity(principal_code_error(twice, judged, [11, 23]), np.concatenate([once, once]))

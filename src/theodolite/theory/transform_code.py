@@ -54,7 +54,9 @@ def principal_code_error(fit: Array, clips: Array, sizes: Sequence[int]) -> Arra
     # eigenvectors of the small Gram matrix X Xᵀ give the principal directions Vᵀ = Λ^(−1/2) Uᵀ X
     eigenvalues, U = np.linalg.eigh(X @ X.T)
     keep = np.argsort(-eigenvalues)[: len(fit) - 1]
-    scores = (Y @ X.T) @ (U[:, keep] / np.sqrt(np.maximum(eigenvalues[keep], np.finfo(float).tiny)))
+    # a direction without variance (clips that occur twice) keeps nothing: its eigenvector is noise
+    scale = np.where(eigenvalues[keep] > 1e-12 * eigenvalues.max(), eigenvalues[keep], np.inf)
+    scores = (Y @ X.T) @ (U[:, keep] / np.sqrt(scale))
     kept = np.concatenate([np.zeros((len(Y), 1)), np.cumsum(scores**2, axis=1)], axis=1)[:, list(sizes)]
     left = np.sum(Y**2, axis=1)[:, None] - kept
     return np.asarray(np.maximum(left, 0.0).T / Y.shape[1])
