@@ -56,6 +56,9 @@ def _measurements(found: Examination) -> list[Measurement]:
             "held-out samples and D̂, which estimates from below",
         )
     )
+    told.append(
+        ("overlap", result.overlap.estimate, "", result.overlap.uncertainty, "held-out samples and D̂, from above")
+    )
     if result.train_gap is not None:
         gap = result.train_gap
         told.append(("closer", gap.closer, "", gap.closer_uncertainty, "nearest generated samples, Euclidean"))
@@ -81,7 +84,6 @@ def _of_mixture(found: Examination, modes: Modes, landscape: Landscape) -> list[
         ("certificate_excess", result.missed_mass.lower - truth, "", 0.0, "both densities, counted in cells"),
         ("modes", float(modes.made.sum()), "modes", 0.0, counted),
         ("high_quality", near, "", NORMAL_95 * float(np.sqrt(near * (1 - near) / modes.counted)), counted),
-        ("overlap", result.overlap.estimate, "", result.overlap.uncertainty, "held-out samples and D̂"),
         ("draws", float(draws.mean()), "samples", error, f"{draws.size:,} times from nothing to all, {counted}"),
     ]
 

@@ -9,6 +9,11 @@ from theodolite.kernel.settings import Settings, TrainSettings
 Objective = Literal["relativistic", "minimax"]
 
 
+# what resolves the parts of these data: a penalised D is smooth, and the narrower the parts the less it may be
+PENALTIES = {"line": 0.1, "ring8": 0.01, "grid25": 0.01}
+PENALTY = 0.3
+
+
 class GANConfig(Settings):
     """Generator G: Z → X and discriminator D: X → ℝ, both residual networks, and the data they play for."""
 
@@ -19,19 +24,30 @@ class GANConfig(Settings):
     withhold: int | None = Field(
         None, ge=0, description="a mode, or a digit, kept from training: what is then missed is known"
     )
-    reals: int = Field(20_000, ge=200, le=10**6, description="real samples to draw where data is a mixture")
+    reals: int = Field(10_000, ge=200, le=10**6, description="real samples to draw where data is a mixture")
     held_out_share: float = Field(0.3, gt=0, lt=1, description="share of the real samples that training never sees")
     split_seed: int = Field(0, ge=0, lt=2**32, description="which samples those are, and which a mixture gives")
-    latent_dim: int = Field(8, ge=1, le=4096, description="dimensions of z")
-    bits: int = Field(4, ge=0, description="how many of them are ±1 by the toss of a coin; the rest are normal")
+    latent_dim: int = Field(16, ge=1, le=4096, description="dimensions of z")
+    bits: int = Field(8, ge=0, description="how many of them are ±1 by the toss of a coin; the rest are normal")
     width: int = Field(128, ge=1, le=8192, description="features inside both networks")
     depth: int = Field(2, ge=0, le=64, description="residual blocks of each")
-    penalty: float = Field(0.03, ge=0, allow_inf_nan=False, description="weight γ of R1 + R2, where relativistic")
+    penalty: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="weight γ of R1 + R2, where relativistic; by itself to suit the data",
+    )
+    pace: float = Field(3.0, gt=0, le=100, description="step size of D as a multiple of that of G")
     average: float = Field(0.995, ge=0, lt=1, description="decay of the running average of G, which is what is audited")
     fakes: int = Field(0, ge=0, le=10**7, description="generated samples of the audit; 0: as many as it needs")
     tau: float = Field(0.1, gt=0, le=1, description="a point is missed where p_fake ≤ tau · p_real")
     alpha: float = Field(0.1, gt=0, lt=1, description="share of the samples named missed that may be wrong")
     confidence: float = Field(0.95, ge=0.5, lt=1, description="of each certified bound")
+
+    @property
+    def gamma(self) -> float:
+        """Weight γ of the penalties: the one asked for, or the one that suits the data."""
+        return PENALTIES.get(self.data, PENALTY) if self.penalty is None else self.penalty
 
     @model_validator(mode="after")
     def _bits_fit(self) -> "GANConfig":
@@ -41,7 +57,8 @@ class GANConfig(Settings):
 
 
 class GANTraining(TrainSettings):
-    """Training of the GAN: Adam for both networks, one step each in turn."""
+    """Training of the GAN: Adam for both networks, one step each in turn, step sizes to zero along half a cosine."""
 
     steps: int = Field(1200, ge=1, description="steps of each network in all")
+    learning_rate: float = Field(1e-3, gt=0, description="step size of G at the start")
     batch_size: int = Field(256, ge=2, description="real samples a step, over all processes, and as many generated")

@@ -13,6 +13,7 @@ from theodolite.gan.samples import TrainedGAN
 Floats = NDArray[np.float64]
 DRAWN = 400_000  # generated samples that p_θ is counted from
 CELLS = {1: 200, 2: 100}  # a side, by dimension
+EXPECTED = 10  # generated samples due in a cell, fewer than which may be missing by chance
 MARGIN = 5.0  # spreads beyond the outermost centre
 
 
@@ -54,11 +55,11 @@ class Landscape:
         return np.divide(self.real, total, out=np.full_like(total, np.nan), where=total > 1 / DRAWN)
 
     def missed(self, tau: float) -> NDArray[np.bool_]:
-        """Cells of Ω_τ that hold any of the data worth the name."""
-        return (self.fake <= tau * self.real) & (self.real > 1 / DRAWN)
+        """Cells of Ω_τ that hold so much of the data that they are not empty by chance."""
+        return (self.fake <= tau * self.real) & (self.real > EXPECTED / DRAWN)
 
     def missed_mass(self, tau: float) -> float:
-        """P_r(Ω_τ) over the cells, a probability."""
+        """P_r(Ω_τ) over all cells, a probability; those of the tails that are empty by chance count as missed."""
         return float(self.real[self.fake <= tau * self.real].sum())
 
     def best_value(self) -> float:

@@ -10,7 +10,7 @@ from theodolite.data.mixtures import NEAR, Mixture
 from theodolite.gan.config import GANConfig
 from theodolite.gan.dataset import Dataset, load
 from theodolite.kernel.exhibits import Arrow, Box, Diagram, Exhibit, Table
-from theodolite.kernel.records import Plan, Prediction
+from theodolite.kernel.records import Claim, Plan, Prediction
 from theodolite.theory import coverage
 from theodolite.theory.coupons import expected_draws
 
@@ -43,6 +43,7 @@ def plan(config: GANConfig) -> Plan:
         If the data cannot be used; see `dataset.load`.
     """
     data = load(config)
+    stable = config.objective == "relativistic"
     return Plan(
         family="gan",
         config=config.model_dump(mode="json"),
@@ -51,8 +52,8 @@ def plan(config: GANConfig) -> Plan:
             *_sizes(config, data),
             *_game(data.truth is not None),
             *(_withheld(config, data) if config.withhold is not None else ()),
-            *(_at_the_optimum(config, data.truth, data.shown) if data.truth and data.shown else ()),
-            *((_nothing_copied(),) if data.truth is None else ()),
+            *(_at_the_optimum(data.truth, data.shown) if stable and data.truth and data.shown else ()),
+            *((_nothing_copied(),) if data.truth is None and config.withhold is None else ()),
         ),
         exhibits=(_diagram(config, data), *_modes_table(data)),
     )
@@ -133,40 +134,35 @@ def _game(density_known: bool) -> tuple[Prediction, ...]:
 
 
 def _withheld(config: GANConfig, data: Dataset) -> tuple[Prediction, ...]:
+    """What follows from never having been shown a part, if the generator makes only what it was shown."""
     if data.truth is not None and data.shown is not None:
         points, cell = grid(data.truth)
         logs = data.truth.log_density(points), data.shown.log_density(points)
-        mass, source = coverage.missed_mass(*logs, cell, config.tau), "integral over the known densities, Q1.b"
+        mass, overlap = coverage.missed_mass(*logs, cell, config.tau), coverage.overlap(*logs, cell)
+        source = "integral over the known densities, Q1.a"
     else:
-        labels = data.held_out_labels
-        mass = float((labels == config.withhold).mean()) if labels is not None else 0.0
-        source = "counted among the held-out samples"
-    return (
-        Prediction(
-            name="missed_mass",
-            label=f"missed share: what a generator never shown part {config.withhold} cannot know",
-            value=mass,
-            unit="",
-            claim="lower bound",
-            source=source,
-            tolerance=0.02,
-        ),
+        mass = float(np.mean(data.held_out_labels == config.withhold))
+        # parts of images do not overlap: two of them in one picture would be no sample of either
+        overlap, source = 1 - mass, "counted among the held-out samples"
+    part = f"part {config.withhold}"
+    rows: tuple[tuple[str, str, float, Claim], ...] = (
+        ("missed_mass", f"missed share, where {part} was never shown", mass, "lower bound"),
+        ("overlap", f"overlap of real and generated, where {part} was never shown", overlap, "upper bound"),
+    )
+    return tuple(
+        Prediction(name=name, label=label, value=value, unit="", claim=claim, source=source, tolerance=0.02)
+        for name, label, value, claim in rows
     )
 
 
-def _at_the_optimum(config: GANConfig, truth: Mixture, shown: Mixture) -> tuple[Prediction, ...]:
+def _at_the_optimum(truth: Mixture, shown: Mixture) -> tuple[Prediction, ...]:
     """What holds where P_θ is what was shown: promised of the stable game only."""
-    if config.objective == "minimax":
-        return ()
     # a sample is within NEAR spreads of its centre with the probability of a chi variable
     near = float(chi2.cdf(NEAR**2, truth.dimensions))
-    points, cell = grid(truth)
-    overlap = coverage.overlap(truth.log_density(points), shown.log_density(points), cell)
     draws = expected_draws(shown.weights * near)
     rows = (
         ("modes", "modes that the generator makes", shown.modes, "modes", 0.0, "Goodfellow et al. (2014), theorem 1"),
         ("high_quality", f"share of samples within {NEAR:g} spreads of a mode", near, "", 0.1, "χ² distribution"),
-        ("overlap", "overlap of real and generated, 1 − TV", overlap, "", 0.15, "integral over the known densities"),
         ("draws", "samples until every mode was met", draws, "samples", draws / 4, "Flajolet et al. (1992), eq. 14"),
     )
     return tuple(
@@ -183,7 +179,7 @@ def _nothing_copied() -> Prediction:
         unit="",
         claim="estimate",
         source="exchangeability, where nothing is copied; Meehan et al. (2020)",
-        tolerance=0.05,
+        tolerance=0.1,
     )
 
 

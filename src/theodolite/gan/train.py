@@ -1,6 +1,7 @@
 """Training of a GAN: the game of the question to the letter, the stable one, and what is fitted."""
 
 import copy
+import math
 from typing import NamedTuple
 
 import torch
@@ -70,11 +71,11 @@ class Game(Task):
             "discriminator": discriminator,
             "average": copy.deepcopy(generator).requires_grad_(False),
         }
+        # D may learn faster than G: two time-scales (Heusel et al. 2017)
+        self.rates = {"generator": training.learning_rate, "discriminator": config.pace * training.learning_rate}
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(
-                self.networks[name].parameters(), lr=training.learning_rate, betas=BETAS[config.objective]
-            )
-            for name in ("generator", "discriminator")
+            name: torch.optim.Adam(self.networks[name].parameters(), lr=rate, betas=BETAS[config.objective])
+            for name, rate in self.rates.items()
         }
         self.evaluate_every = max(1, training.steps // EVALUATIONS) if data.truth is not None else 0
 
@@ -103,7 +104,7 @@ class Game(Task):
         inputs.requires_grad_(True)
         scores = self.networks["discriminator"](inputs)
         # the mean over reals and generated samples together is half of R1 + R2, and γ/2 (R1 + R2) is asked for
-        penalty = self.config.penalty * gradient_penalty(scores, inputs)
+        penalty = self.config.gamma * gradient_penalty(scores, inputs)
         return Losses(penalty - self._value(*scores.chunk(2)), penalty)
 
     def _reals(self, at: Step) -> Tensor:
@@ -116,6 +117,8 @@ class Game(Task):
         return real
 
     def _descend(self, at: Step, name: str, loss: Tensor) -> None:
+        for group in self.optimizers[name].param_groups:
+            group["lr"] = self.rates[name] * (1 + math.cos(math.pi * at.number / at.total)) / 2
         self.optimizers[name].zero_grad()
         at.backward(loss)
         self.optimizers[name].step()

@@ -23,7 +23,7 @@ def expected_draws(probabilities: ArrayLike) -> float:
     if not (p > 0).all():
         return math.inf
     # in units of the rarest outcome's waiting time; 1 − Π (1 − exp(−p_i t)) ≤ Σ exp(−p_i t) is nothing at the end
-    slowest = 1 / p.min()
+    slowest = float(1 / p.min())
     end = 40 + math.log(p.size)
 
     def unmet(u: float) -> float:
