@@ -77,6 +77,11 @@ def test_constant_columns_are_fine_and_seen_when_they_move():
     assert features(samples + np.array([0, 1])).scaled[0, 1] == 1
 
 
+def test_a_given_discriminator_that_answers_no_numbers_is_told():
+    with pytest.raises(DataError, match="returned no numbers"):
+        Features(np.zeros((30, 2)), lambda _: ["real"] * 30)(np.zeros((30, 2)))
+
+
 def test_many_columns_are_reduced_and_what_is_left_out_is_still_seen():
     rng = np.random.default_rng(6)
     basis = rng.normal(0, 1, (3, 400))

@@ -47,6 +47,16 @@ def test_too_few_fakes_are_said_before_anything_is_measured():
     assert type(planned).model_validate_json(planned.model_dump_json()) == planned
 
 
+@pytest.mark.parametrize("count", [0, 1, 39])
+def test_a_file_of_too_few_samples_is_refused(tmp_path, count):
+    np.save(tmp_path / "few.npy", np.zeros((count, 3)))
+    np.save(tmp_path / "many.npy", np.zeros((50, 3)))
+    for real, fake in (("few.npy", "many.npy"), ("many.npy", "few.npy")):
+        config = CoverageConfig(real=str(tmp_path / real), fake=str(tmp_path / fake))
+        with pytest.raises(DataError, match=rf"few\.npy holds {count} samples; at least 40"):
+            plan(config)
+
+
 def test_settings_out_of_range_are_one_line():
     for field in ({"tau": 0}, {"tau": 1.1}, {"alpha": 0}, {"confidence": 1}, {"reals": 3}, {"unknown": 1}):
         with pytest.raises(UsageError, match=next(iter(field))):

@@ -118,6 +118,13 @@ def test_exhibits_of_the_line_and_of_more_dimensions(audited, tmp_path, width):
     assert shown[0].x_title == ("x" if width == 1 else "first principal direction of the real samples")
 
 
+def test_reals_that_do_not_vary_are_drawn_without_a_warning(audited):
+    run, _ = audited
+    result = CoverageResult.model_validate_json((run.path / "coverage.json").read_bytes())
+    shown = coverage_exhibits(result, np.ones((400, 5)), np.zeros((3000, 5)), run)
+    assert isinstance(shown[0], Chart)
+
+
 def test_exhibits_of_images_are_a_gallery_beside_the_nearest(audited):
     run, _ = audited
     result = CoverageResult.model_validate_json((run.path / "coverage.json").read_bytes())
@@ -168,13 +175,22 @@ def test_command_line_draws_from_a_function(tmp_path, files):
     (tmp_path / "mygenerator.py").write_text(
         "import numpy as np\ndef sample(n):\n    return np.random.default_rng(0).normal(size=(n, 2))\n"
         "def short(n):\n    return sample(n - 1)\n"
+        "def ragged(n):\n    return [[1], [1, 2]]\n"
+        "def nothing(n):\n    return None\n"
+        "def broken(n):\n    return n / 0\n"
     )
     words = ["coverage", "audit", "--real", str(files / "real.npy"), "--fakes", "500", "--out", "run"]
     done = _theodolite(*words, "--fake", "mygenerator:sample", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done = _theodolite(*words, "--fake", "mygenerator:short", "--force", cwd=tmp_path)
-    assert done.returncode == 3
-    assert done.stderr.strip() == "theodolite: mygenerator:short was asked for 500 samples and gave 499"
+    for name, said in (
+        ("short", "was asked for 500 samples and gave 499"),
+        ("ragged", "gave samples of several shapes; all must have one"),
+        ("nothing", "gave a NoneType; an array of 500 samples is needed"),
+        ("broken", "failed with ZeroDivisionError: division by zero"),
+    ):
+        done = _theodolite(*words, "--fake", f"mygenerator:{name}", "--force", cwd=tmp_path)
+        assert done.returncode == 3
+        assert done.stderr.strip() == f"theodolite: mygenerator:{name} {said}"
 
 
 @pytest.mark.parametrize(

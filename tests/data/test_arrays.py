@@ -1,5 +1,7 @@
 import io
+import os
 import struct
+import sys
 import zipfile
 
 import numpy as np
@@ -80,6 +82,7 @@ def _npy(array):
         (_npy(VALUES) + b"x", ["damaged"]),
         (_npy(VALUES).replace(b"(50, 4, 3)", b"(99, 99, 9"), ["not a NumPy array"]),
         (_npy(VALUES).replace(b"50, 4, 3", b"90, 4, 3"), ["damaged"]),
+        (_npy(VALUES).replace(b"(50, 4", b"(True, 200", 1).replace(b" " * 4 + b"\n", b"\n"), ["damaged"]),
         (_npy(np.array(3.0)), ["single number"]),
         (_npy(np.array(["a", "b"])), ["<U1"]),
         (_npy(np.zeros(3, complex)), ["complex"]),
@@ -146,7 +149,12 @@ def test_an_archive_that_does_not_say_which_array_is_meant(tmp_path):
 
 def test_what_is_not_there_or_of_no_known_kind(tmp_path):
     (tmp_path / "x.pickle").write_bytes(b"")
-    for path, words in ((tmp_path / "no.npy", ["nothing at"]), (tmp_path / "x.pickle", ["no known kind"])):
+    os.mkfifo(tmp_path / "pipe.npy")
+    for path, words in (
+        (tmp_path / "no.npy", ["nothing at"]),
+        (tmp_path / "x.pickle", ["no known kind"]),
+        (tmp_path / "pipe.npy", ["no known kind"]),
+    ):
         with pytest.raises(DataError) as error:
             load_samples(path)
         _one_line(error, path.name, ".safetensors", *words)
@@ -162,6 +170,24 @@ def test_functions_are_found_by_name():
     ):
         with pytest.raises(UsageError) as error:
             load_function(name)
+        _one_line(error, name, word)
+
+
+def test_what_a_function_does_wrong_is_its_own_fault(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "no_python.py").write_text("def f(:")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(7)")
+    (tmp_path / "fails.py").write_text(
+        "def f(count):\n    raise RuntimeError('first\\nsecond')\ndef g(count):\n    raise SystemExit(7)\n"
+    )
+    for name, word in (("no_python:f", "invalid syntax"), ("leaves:f", "cannot import leaves: 7"), ("..:f", "import")):
+        with pytest.raises(UsageError) as error:
+            load_function(name)
+        _one_line(error, name, word)
+    for name, word in (("fails:f", "RuntimeError: first"), ("fails:g", "SystemExit: 7"), ("math:sqrt", "TypeError")):
+        with pytest.raises(DataError) as error:
+            load_function(name)("no number")
         _one_line(error, name, word)
 
 

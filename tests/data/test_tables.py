@@ -41,7 +41,7 @@ def test_one_column_stays_a_table(tmp_path):
         ("", "is empty"),
         ("\n \n", "is empty"),
         ("a,b\n", "names and no numbers"),
-        ("1,2\n3\n", "cannot be read as comma-separated numbers"),
+        ("1,2\n3\n", "columns changed from 2 to 1 at row 2$"),
         ("1,2\n3,x\n", "cannot be read as comma-separated numbers"),
         ("1;2\n3;4\n", "cannot be read as comma-separated numbers"),
         ("1,2\n3,nan\n", "holds nan in row 1, column 1"),
@@ -75,15 +75,31 @@ def test_a_numpy_file_that_is_no_table_is_refused(tmp_path, array, message):
         read_table(tmp_path / "x.npy")
 
 
-def lying_header(shape):
-    """A NumPy file of 8 bytes whose header claims this shape."""
+def lying_header(shape, size=8):
+    """A NumPy file of some bytes whose header claims this shape."""
     header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
-    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + b"\0" * 8
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + b"\0" * size
 
 
 @pytest.mark.parametrize("shape", ["(1000000, 1000000)", "(2, 2)", "(-1, -1)", "(99999999999999999999, 1)", "(0, 5)"])
 def test_a_header_that_lies_is_refused_before_anything_is_allocated(tmp_path, shape):
     (tmp_path / "x.npy").write_bytes(lying_header(shape))
+    with pytest.raises(DataError, match="is damaged"):
+        read_table(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize(("shape", "size"), [("(True, 1)", 8), ("(0, 99999999999999999999)", 0), (f"({'1,' * 99})", 8)])
+def test_a_shape_that_no_array_has_is_refused(tmp_path, shape, size):
+    (tmp_path / "x.npy").write_bytes(lying_header(shape, size))
+    with pytest.raises(DataError, match="is damaged"):
+        read_table(tmp_path / "x.npy")
+
+
+def test_a_version_that_no_file_has_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", VALUES)
+    whole = bytearray((tmp_path / "x.npy").read_bytes())
+    whole[6:10] = (9, 0, *whole[8:10])
+    (tmp_path / "x.npy").write_bytes(whole[:10] + b"\0\0" + whole[10:])
     with pytest.raises(DataError, match="is damaged"):
         read_table(tmp_path / "x.npy")
 

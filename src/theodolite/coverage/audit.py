@@ -206,7 +206,13 @@ def _load_fake(config: CoverageConfig) -> Samples:
     if ":" not in config.fake:
         return load_samples(config.fake)
     count = counts(config)[1]
-    drawn = np.asarray(load_function(config.fake)(count))
+    given = load_function(config.fake)(count)
+    try:
+        drawn = np.asarray(given)
+    except ValueError:
+        raise DataError(f"{config.fake} gave samples of several shapes; all must have one") from None
+    if not drawn.shape:
+        raise DataError(f"{config.fake} gave a {type(given).__name__}; an array of {count:,} samples is needed")
     if len(drawn) != count:
         raise DataError(f"{config.fake} was asked for {count:,} samples and gave {len(drawn):,}")
     return drawn

@@ -176,7 +176,8 @@ def _map(result: CoverageResult, real: NDArray[Any], fake: NDArray[Any]) -> Char
         return _line_map(result, rows[:, 0], others[:, 0], title)
     x_title, y_title = "first coordinate", "second coordinate"
     if rows.shape[1] > 2:
-        axes = PCA(2, random_state=0).fit(rows)
+        with np.errstate(invalid="ignore"):  # the shares of the variance, not used here, where there is none
+            axes = PCA(2, random_state=0).fit(rows)
         rows, others = axes.transform(rows), axes.transform(others)
         x_title, y_title = "first principal direction of the real samples", "second principal direction"
     layers = [

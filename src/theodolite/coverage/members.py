@@ -54,7 +54,9 @@ class Features:
         self.reduction: PCA | None = None
         rows = _rows(samples)
         if rows.shape[1] > MOST_COLUMNS:
-            self.reduction = PCA(min(PRINCIPAL_AXES, len(rows) - 1), svd_solver="randomized", random_state=0).fit(rows)
+            axes = min(PRINCIPAL_AXES, len(rows) - 1)
+            with np.errstate(invalid="ignore"):  # the shares of the variance, not used here, where there is none
+                self.reduction = PCA(axes, svd_solver="randomized", random_state=0).fit(rows)
         columns = self._columns(rows)
         self.mean, spread = columns.mean(axis=0), columns.std(axis=0)
         # a column that is constant here keeps its unit, so that a sample which differs there is still seen
@@ -82,7 +84,10 @@ def _rows(samples: NDArray[Any]) -> Floats:
 
 
 def _ask(scorer: Scorer, samples: NDArray[Any]) -> Floats:
-    scores = np.asarray(scorer(samples), dtype=np.float64)
+    try:
+        scores = np.asarray(scorer(samples), dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"the given discriminator returned no numbers: {str(error).splitlines()[0]}") from error
     if scores.size != len(samples) or not np.isfinite(scores).all():
         raise DataError(
             f"the given discriminator returned shape {scores.shape} for {len(samples)} samples; it must return one "

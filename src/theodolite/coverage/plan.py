@@ -5,7 +5,8 @@ import math
 from theodolite.coverage.config import CoverageConfig
 from theodolite.coverage.folds import training_fakes
 from theodolite.coverage.result import Needed
-from theodolite.data.arrays import count_samples
+from theodolite.data.arrays import FEWEST, count_samples
+from theodolite.kernel.errors import DataError
 from theodolite.kernel.exhibits import Exhibit, Table
 from theodolite.kernel.records import Plan, Prediction
 from theodolite.theory.coverage import needed_fakes, needed_reals, smallest_nameable_mass
@@ -38,11 +39,24 @@ def fakes_to_draw(reals: int, tau: float, alpha: float) -> int:
 
 
 def counts(config: CoverageConfig) -> tuple[int, int]:
-    """Reals and fakes of the audit, read from the headers of the files."""
-    reals = count_samples(config.real) if config.real else config.reals
+    """Reals and fakes of the audit, read from the headers of the files.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read, or holds too few samples.
+    """
+    reals = _counted(config.real) if config.real else config.reals
     if config.fake and ":" not in config.fake:
-        return reals, count_samples(config.fake)
+        return reals, _counted(config.fake)
     return reals, config.fakes or fakes_to_draw(reals, config.tau, config.alpha)
+
+
+def _counted(source: str) -> int:
+    count = count_samples(source)
+    if count < FEWEST:
+        raise DataError(f"{source} holds {count} samples; at least {FEWEST} are needed for an audit")
+    return count
 
 
 def plan(config: CoverageConfig) -> Plan:

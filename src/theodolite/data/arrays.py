@@ -90,6 +90,11 @@ def fingerprint(source: str | Path) -> str:
 def load_function(name: str) -> Callable[..., Any]:
     """Import ``module:function``.
 
+    Returns
+    -------
+    callable
+        The function; what goes wrong inside it is a `DataError` that names it.
+
     Raises
     ------
     UsageError
@@ -101,14 +106,26 @@ def load_function(name: str) -> Callable[..., Any]:
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # a console script does not look into the folder it is called from
     try:
-        found = getattr(importlib.import_module(module), function)
-    except ImportError as error:
-        raise UsageError(f"{name}: cannot import {module}: {error}") from None
-    except AttributeError:
-        raise UsageError(f"{name}: module {module} has no {function}") from None
+        imported = importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
+        raise UsageError(f"{name}: cannot import {module}: {_first_line(error)}") from error
+    found = getattr(imported, function, None)
+    if found is None:
+        raise UsageError(f"{name}: module {module} has no {function}")
     if not callable(found):
-        raise UsageError(f"{name} is a {type(found).__name__}, not a function")
-    return found  # type: ignore[no-any-return]
+        raise UsageError(f"{name} is of type {type(found).__name__}, not a function")
+
+    def call(*given: Any) -> Any:
+        try:
+            return found(*given)
+        except (Exception, SystemExit) as error:
+            raise DataError(f"{name} failed with {type(error).__name__}: {_first_line(error)}") from error
+
+    return call
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def check_samples(samples: Any, what: str) -> Samples:
@@ -190,7 +207,8 @@ def _existing(source: str | Path) -> Path:
     path = Path(source)
     if not path.exists():
         raise DataError(f"nothing at {path}; give {KNOWN}")
-    if path.is_file() and path.suffix.lower() not in (".npy", ".npz", ".safetensors", ".csv"):
+    known = path.is_file() and path.suffix.lower() in (".npy", ".npz", ".safetensors", ".csv")
+    if not known and not path.is_dir():
         raise DataError(f"{path} is of no known kind; give {KNOWN}")
     return path
 
@@ -202,8 +220,7 @@ def _npy_header(file: BinaryIO, name: str, size: int) -> tuple[tuple[int, ...], 
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
     except Exception as error:  # the header is Python text: what is damaged fails in many ways
-        lines = str(error).splitlines()
-        raise DataError(f"{name} is not a NumPy array: {lines[0] if lines else type(error).__name__}") from None
+        raise DataError(f"{name} is not a NumPy array: {_first_line(error)}") from None
     if dtype.kind not in "biuf":
         raise DataError(f"{name} holds {dtype}; plain numbers are needed (nothing pickled is read)")
     said = int(np.prod(shape, dtype=object)) * dtype.itemsize
@@ -219,7 +236,10 @@ def _read_npy(file: BinaryIO, name: str, size: int) -> Samples:
     start = file.tell()
     _npy_header(file, name, size)
     file.seek(start)
-    return np.asarray(np.load(file, allow_pickle=False))
+    try:
+        return np.asarray(np.load(file, allow_pickle=False))
+    except (ValueError, TypeError, OverflowError) as error:  # a version, or a shape, that no array has
+        raise DataError(f"{name} is damaged: {str(error).splitlines()[0]}") from None
 
 
 def _read_npz(path: Path) -> Samples:

@@ -70,7 +70,10 @@ def _read_npy(path: Path, file: BinaryIO) -> NDArray[np.float64]:
         )
     _check_size(path, count)
     file.seek(0)
-    return np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
+    try:
+        return np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
+    except (ValueError, TypeError, OverflowError) as error:  # a version, or a shape, that no array has
+        raise DataError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
 
 def _read_csv(path: Path, file: BinaryIO) -> NDArray[np.float64]:
@@ -85,7 +88,12 @@ def _read_csv(path: Path, file: BinaryIO) -> NDArray[np.float64]:
             raise DataError(f"{path} holds names and no numbers")
         return np.loadtxt(lines, delimiter=",", skiprows=int(named), ndmin=2, comments=None, dtype=np.float64)
     except ValueError as error:  # a UnicodeDecodeError is one
-        raise DataError(f"{path} cannot be read as comma-separated numbers: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{path} cannot be read as comma-separated numbers: {_reason(error)}") from None
+
+
+def _reason(error: ValueError) -> str:
+    """What NumPy found, without its advice to programmers."""
+    return str(error).splitlines()[0].split("; use ")[0]
 
 
 def _is_number(cell: str) -> bool:
