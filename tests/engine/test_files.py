@@ -68,12 +68,13 @@ def test_mutated_weights_load_cleanly_or_not_at_all(trained, data):
     trained.weights.write_bytes(original)
 
 
-def test_weights_that_are_not_finite_are_refused(trained):
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), -1e20])
+def test_weights_that_cannot_be_used_are_refused(trained, value):
     network = nn.Linear(3, 1)
     with torch.no_grad():
-        network.bias.fill_(torch.nan)
+        network.bias.fill_(value)
     save_weights(trained, {"line": network})
-    with pytest.raises(DataError, match=r"not finite, first in line\.bias"):
+    with pytest.raises(DataError, match=r"not finite or too large, first in line\.bias"):
         load_weights(trained, {"line": nn.Linear(3, 1)})
 
 

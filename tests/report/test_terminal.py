@@ -51,13 +51,17 @@ def test_an_audit_says_the_verdict_first_and_hides_no_warning(capsys):
     assert lines[4].startswith("warning: Only [3] samples.")
 
 
-def test_an_examination_is_a_table(capsys):
+def test_an_examination_is_a_table_on_a_narrow_terminal(capsys, monkeypatch):
     found = {
         "python": "3.11", "versions": {"torch": "2"}, "system": "Linux", "processors": 2, "threads": 2,
         "memory_bytes": 2**34, "device": "cpu", "device_memory_bytes": 2**34,
         "gflop_per_second": {"float32": 71.6}, "copy_gb_per_second": 8.0,
     }  # fmt: skip
+    found["versions"] |= {f"package{number}": "1.0.0" for number in range(20)}
+    monkeypatch.setenv("COLUMNS", "80")
     print_examination(found)
     shown = capsys.readouterr().out
+    # no label and no version is lost where there is too little room for one line
+    assert all(word in shown for word in ("versions", "memory copy", "matrix product, float32", "package19 1.0.0"))
     assert "16 GiB" in shown
     assert "GFLOP/s" in shown

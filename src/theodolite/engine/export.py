@@ -27,8 +27,8 @@ def load_weights(run: RunFolder, networks: Mapping[str, nn.Module]) -> None:
     Raises
     ------
     DataError
-        If the file is missing or damaged, a shape or name differs, a weight is not finite, or the plan was changed
-        after training.
+        If the file is missing or damaged, a shape or name differs, a weight is not finite or too large to be squared,
+        or the plan was changed after training.
     """
     path = run.weights
     if not path.is_file():
@@ -41,9 +41,9 @@ def load_weights(run: RunFolder, networks: Mapping[str, nn.Module]) -> None:
         raise DataError(f"{path} is damaged: {error}") from None
     if seal != run.plan.digest():
         raise DataError(f"{run.path / 'plan.json'} was changed after training: {path.name} has another seal")
-    broken = [key for key, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    broken = [key for key, value in tensors.items() if value.is_floating_point() and not _usable(value)]
     if broken:
-        raise DataError(f"{path} holds weights that are not finite, first in {broken[0]}; train the run again")
+        raise DataError(f"{path} holds weights that are not finite or too large, first in {broken[0]}; train again")
     for name, network in networks.items():
         own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
         try:
@@ -53,3 +53,8 @@ def load_weights(run: RunFolder, networks: Mapping[str, nn.Module]) -> None:
                 f"{path} does not fit the run's configuration: {str(error).splitlines()[-1].strip()}"
             ) from None
         network.eval()
+
+
+def _usable(weights: torch.Tensor) -> bool:
+    """Whether every weight is finite, and so is its square."""
+    return bool((weights.abs() < torch.finfo(weights.dtype).max ** 0.5).all())

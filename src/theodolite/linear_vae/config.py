@@ -13,9 +13,9 @@ class LinearVAEConfig(Settings):
     data: str = Field("digits", min_length=1, description="digits, or a .npy or .csv file with one sample a row")
     latent_dim: int = Field(10, ge=1, description="dimensions of z")
     noise_variance: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="variance η_d² of the decoder; learned if it is not given"
+        None, ge=1e-100, le=1e100, description="variance η_d² of the decoder; learned if it is not given"
     )
-    prior_scale: float = Field(1.0, gt=0, allow_inf_nan=False, description="standard deviation η_e of the prior")
+    prior_scale: float = Field(1.0, ge=1e-50, le=1e50, description="standard deviation η_e of the prior")
     method: Literal["reparametrised", "analytic"] = Field(
         "reparametrised", description="gradient of the ELBO: from draws of z, or with z integrated out"
     )
@@ -31,7 +31,7 @@ class LinearVAETraining(TrainSettings):
     steps: int = Field(2000, ge=1, description="optimiser steps in all")
     # 11 × 147 are the 1,617 digits trained on: whole passes take most of the batches' noise away
     batch_size: int = Field(147, ge=1, description="samples a step, over all processes")
-    learning_rate: float = Field(0.02, gt=0, description="step size of the optimiser at the start")
+    learning_rate: float = Field(0.02, gt=0, allow_inf_nan=False, description="step size of the optimiser at the start")
     precision: Literal["32-true", "64-true"] = Field(
         "64-true", description="float64 follows the gap to the optimum further down"
     )

@@ -27,7 +27,9 @@ def print_record(record: Plan | Audit) -> None:
 
 def print_examination(found: dict[str, Any]) -> None:
     """Print what `engine.doctor.examine` found."""
-    table = _table("", "")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     table.add_row("versions", f"python {found['python']}, {versions}")
     table.add_row("system", f"{found['system']}, {found['processors']} processors, {found['threads']} threads in use")
