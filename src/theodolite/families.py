@@ -1,5 +1,6 @@
 """Plan, train, audit and report of any family, by name: what the command line, the demo and a notebook call."""
 
+import os
 import shlex
 import sys
 import time
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from theodolite.kernel.environment import describe
-from theodolite.kernel.errors import UsageError
+from theodolite.kernel.errors import ResourceError, UsageError
 from theodolite.kernel.records import Audit, Plan
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.settings import Settings, TrainSettings
+
+_SECONDS_TO_WAIT = 60
 
 
 @dataclass(frozen=True)
@@ -117,13 +120,37 @@ def train(name: str, out: str | Path, *, force: bool = False, **fields: Any) -> 
     """
     family = find(name)
     config, training = split(family, fields)
-    run = RunFolder.create(Path(out), name, config, training, _plan(family, config), force=force)
-    run.write_json(
-        "environment.json", describe() | {"command": command(), "started": time.strftime("%Y-%m-%d %H:%M:%S")}
-    )
+    if is_first_process():
+        run = RunFolder.create(Path(out), name, config, training, _plan(family, config), force=force)
+        started = {"command": command(), "started": time.strftime("%Y-%m-%d %H:%M:%S"), "launch": _launch()}
+        run.write_json("environment.json", describe() | started)
+    else:
+        run = _await_folder(Path(out))
     if training is not None:
         family.part("train").train(config, training, run)
     return run
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks and writes for all of a torchrun launch; true outside one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _launch() -> str:
+    """What the processes of one torchrun launch have in common, and those of another have not."""
+    return f"{os.environ.get('MASTER_PORT', '')}/{os.getppid()}" if "RANK" in os.environ else ""
+
+
+def _await_folder(path: Path) -> RunFolder:
+    """Wait until the first process of this launch has made the run folder."""
+    run = RunFolder(path)
+    for _ in range(_SECONDS_TO_WAIT * 10):
+        if run.read_json("environment.json").get("launch") == _launch():
+            return run
+        time.sleep(0.1)
+    raise ResourceError(
+        f"the first process has made no run folder at {path} within {_SECONDS_TO_WAIT} s; see its message"
+    )
 
 
 def resume(out: str | Path, *, steps: int | None = None) -> RunFolder:

@@ -17,7 +17,7 @@ from theodolite.engine import checkpoint, sampling
 from theodolite.engine.devices import choose_precision, make_fabric
 from theodolite.engine.export import save_weights
 from theodolite.engine.progress import progress
-from theodolite.kernel.errors import DivergedError, InterruptedRun
+from theodolite.kernel.errors import DivergedError, InterruptedRun, UsageError
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.settings import TrainSettings
 
@@ -107,6 +107,8 @@ def fit(task: Task, training: TrainSettings, run: RunFolder) -> None:
     ------
     DivergedError
         If a loss or a weight stops being finite; the last good checkpoint stays.
+    UsageError
+        If the batch does not divide among the processes.
     InterruptedRun
         If SIGINT or SIGTERM came; the state was saved.
     ResourceError
@@ -148,6 +150,11 @@ class _Fitting:
         if not self.run.checkpoint.is_file():
             self._save()  # so that a run that diverges early has a state to go back to
         batches = sampling.Batches(self.training.seed, self.task.sample_count, self.training.batch_size)
+        if batches.batch_size % self.fabric.world_size:  # unequal shares would weigh samples unequally
+            raise UsageError(
+                f"a batch of {batches.batch_size} samples does not divide among {self.fabric.world_size} processes; "
+                f"take --batch-size {max(1, batches.batch_size // self.fabric.world_size) * self.fabric.world_size}"
+            )
         shown = self.fabric.is_global_zero
         with (
             _signals() as received,
