@@ -37,6 +37,8 @@ def plan(config: NestedViTConfig) -> Plan:
 
 def _assumptions(config: NestedViTConfig) -> tuple[str, ...]:
     return (
+        "Clean canvases can show that the whole image is used, no more: a plain ViT with patches as large as the cell "
+        "of a digit can solve them, too.",
         "A multiplication and an addition are two FLOPs; softmax, norms and activations are not counted. "
         "The hidden layer of each MLP is 4 times as wide.",
         f"The plain ViTs have the same width {config.width} and as many layers as a patch of ours passes through "
