@@ -68,21 +68,25 @@ def test_bfloat16_on_a_processor_is_refused(tmp_path):
 def test_the_loop_trains_as_plain_steps_do(tmp_path):
     """Two routes to one network: the engine, and Adam by hand on the same batches."""
     fields = {**TINY, "compare_skips": False, "batch_size": 24}  # a batch is the whole set: no order matters
-    run = families.train("video-unet", tmp_path / "run", steps=2, device="cpu", learning_rate=1e-3, **fields)
+    run = families.train("video-unet", tmp_path / "run", steps=2, device="cpu", learning_rate=0.02, **fields)
     config, training = run.settings(VideoUNetConfig), run.settings(VideoUNetTraining)
     clips = samples(config)
     network = VideoUNetTask(config, training, clips).networks["with_skips"]
     x = torch.from_numpy(clips.draw(range(24))).movedim(-1, 1).float() / 255.0
-    adam = torch.optim.Adam(network.parameters(), betas=(0.9, 0.99))
+    parameters = list(network.parameters())
+    sizes = [0.1 if p.ndim == 1 else float(np.sqrt(np.mean(p.detach().numpy() ** 2))) for p in parameters]
+    adams = [torch.optim.Adam([p], lr=1.0, betas=(0.9, 0.99)) for p in parameters]
     for step in range(2):
-        adam.param_groups[0]["lr"] = 1e-3 * rate_share(step, 2)
+        for adam, size in zip(adams, sizes, strict=True):
+            adam.param_groups[0]["lr"] = 0.02 * size * rate_share(step, 2)
+            adam.zero_grad()
         error = network(x) - x
         flicker = error.diff(dim=2)
         loss = sum(w * ((e**2 + 1e-6).sqrt() - 1e-3).mean() for e, w in ((error, 1.0), (flicker, 0.5)))
-        adam.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        adam.step()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        for adam in adams:
+            adam.step()
     trained = VideoUNet(config)
     load_weights(run, {"with_skips": trained})
     with torch.no_grad():

@@ -60,5 +60,5 @@ class VideoUNetTraining(TrainSettings):
 
     steps: int = Field(150, ge=1, description="optimiser steps in all")
     batch_size: int = Field(2, ge=1, description="clips a step, over all processes")
-    learning_rate: float = Field(5e-4, gt=0, description="largest step size of Adam; it falls along a half cosine")
+    learning_rate: float = Field(0.01, gt=0, description="largest step of Adam, as a share of a weight's initial size")
     checkpoint_every: int = Field(50, ge=1, description="steps between checkpoints")

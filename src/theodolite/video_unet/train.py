@@ -16,6 +16,8 @@ from theodolite.video_unet.samples import Samples, samples
 
 WARM_UP = 10
 """Steps in which the step size rises to its largest."""
+BIAS_SIZE = 0.1
+"""Size that a bias is taken to have, for its steps."""
 LARGEST_GRADIENT = 1.0
 """Norm to which a network's gradient is cut."""
 
@@ -41,8 +43,12 @@ class VideoUNetTask(Task):
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
             self.networks = {name: VideoUNet(settings) for name, settings in config.networks.items()}
-        parameters = [weight for network in self.networks.values() for weight in network.parameters()]
-        self.optimizers = {"adam": torch.optim.Adam(parameters, lr=training.learning_rate, betas=(0.9, 0.99))}
+        groups = [
+            {"params": [tensor], "size": initial_size(tensor)}
+            for network in self.networks.values()
+            for tensor in network.parameters()
+        ]
+        self.optimizers = {"adam": torch.optim.Adam(groups, lr=training.learning_rate, betas=(0.9, 0.99))}
 
     def step(self, at: Step) -> dict[str, Tensor | float]:
         """One step: reconstruct a batch with every network, follow the sum of their losses downhill."""
@@ -53,16 +59,25 @@ class VideoUNetTask(Task):
         }
         adam = self.optimizers["adam"]
         for group in adam.param_groups:
-            group["lr"] = self.training.learning_rate * rate_share(at.number, at.total)
+            group["lr"] = self.training.learning_rate * group["size"] * rate_share(at.number, at.total)
         adam.zero_grad()
         # the networks share no weight, so the gradient of the sum is that of each loss for its own network
         loss = torch.stack(list(losses.values())).sum()
         at.backward(loss)
         for network in self.networks.values():
-            # without a bound one early step can silence every rectifier of the network without skips
             torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         adam.step()
         return {"loss": loss, **losses}
+
+
+def initial_size(tensor: Tensor) -> float:
+    """Root mean square of a tensor of weights as it was drawn; `BIAS_SIZE` for biases, which begin at 0.
+
+    Adam moves every weight by about its step size, whatever the gradient. One step size for all would move the small
+    weights of wide layers by far more, measured by what they are, than those of narrow ones: enough to silence every
+    rectifier of the network without skips. In proportion to the initial size one setting serves every width.
+    """
+    return BIAS_SIZE if tensor.ndim == 1 else float(tensor.detach().square().mean().sqrt())
 
 
 def rate_share(step: int, total: int) -> float:
