@@ -35,6 +35,7 @@ def linear_codes(linear: Baseline, networks: dict[str, tuple[float, float]] | No
         names, points = list(networks), list(networks.values())
         columns = {"size": [p[0] for p in points], "psnr": [p[1] for p in points], "code": names}
         layers.append(Layer(mark="point", columns=columns, x="size", y="psnr", color="code"))
+        layers.append(Layer(mark="text", columns=columns, x="size", y="psnr", text="code"))
     largest = f"{linear.cosine[-1]:.1f} dB"
     told = "; ".join(f"{name}: {value:.1f} dB" for name, (_, value) in (networks or {}).items())
     return Chart(
