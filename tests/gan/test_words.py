@@ -14,7 +14,9 @@ def modes(truth, shares):
 
 def test_a_mode_is_named_by_where_it_is():
     assert place(modes(line(), [0.5, 0.4, 0.1]), 2) == "x = 8"
-    assert place(modes(ring8(), np.full(8, 1 / 8)), 2) == "(0.0, 2.0)"
+    assert place(modes(line(), [0.5, 0.4, 0.1]), 0) == "x = −3"
+    around = modes(ring8(), np.full(8, 1 / 8))
+    assert [place(around, mode) for mode in (2, 5, 6)] == ["(0.0, 2.0)", "(−1.4, −1.4)", "(0.0, −2.0)"]
 
 
 def test_modes_are_counted_with_their_uncertainty():

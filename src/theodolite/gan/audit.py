@@ -81,7 +81,7 @@ def _of_mixture(found: Examination, modes: Modes, landscape: Landscape) -> list[
     error = NORMAL_95 * float(draws.std(ddof=1)) / np.sqrt(draws.size) if draws.size > 1 else 0.0
     return [
         ("discriminator_excess", value - landscape.best_value(), "nats", NORMAL_95 * float(np.sqrt(spread)), "cells"),
-        ("certificate_excess", result.missed_mass.lower - truth, "", 0.0, "both densities, counted in cells"),
+        ("certificate_excess", round(result.missed_mass.lower - truth, 4), "", 0.0, "both densities, counted in cells"),
         ("modes", float(modes.made.sum()), "modes", 0.0, counted),
         ("high_quality", near, "", NORMAL_95 * float(np.sqrt(near * (1 - near) / modes.counted)), counted),
         ("draws", float(draws.mean()), "samples", error, f"{draws.size:,} times from nothing to all, {counted}"),

@@ -19,7 +19,7 @@ BINS = 10  # of what a discriminator says
 FEWEST = 30  # samples in such a bin for its share to be drawn
 TILES = 24
 MARKS: tuple[Literal["line", "point"], ...] = ("line", "point")
-LARGEST_SHARE = 0.001  # of a side's cells below which D* is noise and is not drawn
+SMALLEST_SHARE = 0.005  # of the fullest cell, below which D* is noise and is not drawn
 REAL, GENERATED, MISSED = "real, p_r", "generated, p_θ", "missed"
 TRAINED, BEST, ESTIMATED = "trained D", "best D*", "estimated D̂"
 
@@ -58,7 +58,7 @@ def _line(landscape: Landscape, modes: Modes, tau: float, run: RunFolder) -> Ite
         y_title="density",
         roles={REAL: "real", GENERATED: "generated", MISSED: "accent"},
     )
-    best = np.where(landscape.real + landscape.fake > LARGEST_SHARE * landscape.real.max(), landscape.best, np.nan)
+    best = np.where(landscape.real + landscape.fake > SMALLEST_SHARE * landscape.real.max(), landscape.best, np.nan)
     threshold = discriminator_threshold(tau)
     known = np.isfinite(best)
     off = float(np.average(np.abs(landscape.said - best)[known], weights=(landscape.real + landscape.fake)[known]))
@@ -115,7 +115,7 @@ def _plane(landscape: Landscape, modes: Modes, tau: float, run: RunFolder) -> It
         title=_missed_title(landscape, modes, tau),
         caption="Each panel is the plane: p_r is known, p_θ counted from generated samples, D the trained "
         f"discriminator as a probability, and Ω where p_θ ≤ {tau:g} p_r.",
-        array=run.save_array("plane", np.stack(upright).astype(np.float32)),
+        array=run.save_array("plane", np.round(np.stack(upright), 6).astype(np.float32)),
         panel_names=("p_r, real", "p_θ, generated", "trained D", "Ω, missed"),
         x_title="first coordinate",
         y_title="second coordinate",
@@ -182,7 +182,6 @@ def _by_label(found: Examination, labels: NDArray[np.int64]) -> Chart:
         ),
         x_title="digit",
         y_title="named missed, % of its held-out samples",
-        y_domain=(0.0, 100.0),
     )
 
 
@@ -264,12 +263,13 @@ def _course(found: Examination, run: RunFolder) -> Iterator[Exhibit]:
     steps: list[Cell] = [row["step"] for row in rows]
     shares: list[Cell] = [row["high_quality"] for row in rows]
     total = found.modes.truth.modes
-    most = max(row["modes"] for row in rows)
-    first = next(int(row["step"]) for row in rows if row["modes"] == most)
+    most, last = max(row["modes"] for row in rows), rows[-1]["modes"]
+    first = next(int(row["step"]) for row in rows if row["modes"] == most) + 1
+    end = f", {last:.0f} are left at the end" if last < most else " and to the end"
     made: list[Cell] = [row["modes"] / total for row in rows]
     names = ("share of samples near a mode", f"share of the {total} modes made")
     yield Chart(
-        title=f"Training first made {most:.0f} of {total} modes by step {first + 1:,}",
+        title=f"{most:.0f} of {total} modes were made by step {first:,}{end}",
         caption="Counted on the running average of the generator while it was trained.",
         layers=tuple(
             Layer(

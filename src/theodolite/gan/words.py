@@ -10,10 +10,10 @@ from theodolite.kernel.records import Figure
 
 def place(modes: Modes, mode: int) -> str:
     """Say where a mode is."""
-    centre = modes.truth.centres[mode]
-    if centre.size == 1:
-        return f"x = {centre[0]:g}"
-    return "(" + ", ".join(f"{value:.1f}" for value in centre) + ")"
+    # + 0.0: no coordinate is written as −0
+    centre = np.round(modes.truth.centres[mode], 1) + 0.0
+    written = [f"{value:.1f}".removesuffix(".0" if centre.size == 1 else "").replace("-", "−") for value in centre]
+    return f"x = {written[0]}" if centre.size == 1 else f"({', '.join(written)})"
 
 
 def sentences(found: Examination) -> tuple[str, ...]:
@@ -55,7 +55,8 @@ def _of_withheld(found: Examination) -> tuple[str, ...]:
     inside = labels == withheld
     return (
         f"Of {inside.sum()} held-out {withheld}s, which training never saw, {named[inside].sum()} are named missed; "
-        f"of {(~inside).sum()} others, {named[~inside].sum()}.",
+        f"of {(~inside).sum()} others, {named[~inside].sum()}. The trained D says {found.said_real[inside].mean():.2f} "
+        f"of those {withheld}s on average, the estimated D̂ {found.result.discriminator[inside].mean():.2f}.",
     )
 
 
