@@ -147,6 +147,13 @@ def test_the_next_command_can_be_pasted(tmp_path, capsys):
     assert f"next: theodolite linear-vae audit '{tmp_path / 'my run'}'" in capsys.readouterr().out
 
 
+def test_a_finished_run_without_metrics_can_be_resumed(tmp_path, capsys):
+    families.train("linear-vae", tmp_path / "run", steps=1)
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    assert call("linear-vae", "train", "--resume", "--out", tmp_path / "run", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"run": str(tmp_path / "run")}
+
+
 def test_the_version_is_the_packages(capsys):
     assert call("version", "--json") == 0
     assert json.loads(capsys.readouterr().out)["version"] == families.version()

@@ -157,7 +157,7 @@ def _train(family: Family) -> Callable[..., None]:
             run = families.train(family.name, path, force=force, **fields)
         if families.is_first_process():
             after = f"audit {shlex.quote(str(run.path))}"
-            _say(json, {"run": str(run.path), **run.metrics()[-1]}, f"trained: {run.path}", after, family)
+            _say(json, {"run": str(run.path), **(run.metrics() or [{}])[-1]}, f"trained: {run.path}", after, family)
 
     train.__annotations__["settings"] = _flags(family.config)
     train.__annotations__["training"] = _flags(family.training)

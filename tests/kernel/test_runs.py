@@ -120,10 +120,38 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ResourceError, match="disk full while writing"):
+    with pytest.raises(ResourceError, match=r"disk full while writing .* old file is intact: free space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ResourceError, match=r"new\.ckpt \(0\.0 MB\): free space"):
+        write_atomically(tmp_path / "new.ckpt", b"new")
+
+
+def test_a_line_of_metrics_that_cannot_be_written_names_the_file(tmp_path):
+    run = make(tmp_path / "run")
+    (run.path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(ResourceError, match=r"disk full while writing .*metrics\.jsonl"):
+        run.append_metrics({"step": 0})
+
+
+def test_a_pipe_or_a_device_is_no_record(tmp_path):
+    run = make(tmp_path / "run")
+    os.mkfifo(run.path / "audit.json")
+    with pytest.raises(DataError, match=r"audit\.json is not a file"):
+        _ = run.audit
+    (run.path / "plan.json").unlink()
+    (run.path / "plan.json").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"plan\.json is not a file"):
+        _ = run.plan
+
+
+def test_force_deletes_nothing_behind_a_link(tmp_path):
+    run = make(tmp_path / "run")
+    (tmp_path / "link").symlink_to(run.path)
+    with pytest.raises(ResourceError, match=r"cannot replace .*link"):
+        make(tmp_path / "link", force=True)
+    assert run.plan
 
 
 def test_only_one_writer_at_a_time(tmp_path):

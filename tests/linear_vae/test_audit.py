@@ -125,6 +125,9 @@ def test_a_table_without_images_and_without_held_out_rows(tmp_path):
     Path(data).unlink()
     with pytest.raises(DataError, match="no file at"):
         audit(run)
+    (run.path / "data.json").unlink()
+    with pytest.raises(DataError, match="its training never began"):
+        audit(run)
 
 
 def test_an_interval_is_as_wide_as_its_draws_say():

@@ -52,9 +52,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def _why_not_written(path: Path, size: int, error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return (
-            f"disk full while writing {path} ({size / 1e6:.1f} MB); the old file is intact: free space, then --resume"
-        )
+        intact = "; the old file is intact" if path.exists() else ""
+        return f"disk full while writing {path} ({size / 1e6:.1f} MB){intact}: free space, then repeat the command"
     return f"cannot write {path}: {error.strerror or error}"
 
 
@@ -89,7 +88,10 @@ class RunFolder:
                 )
             if not (path / "config.toml").is_file():
                 raise UsageError(f"{path} is not a run folder, so --force will not delete it; choose another --out")
-            shutil.rmtree(path)
+            try:
+                shutil.rmtree(path)
+            except OSError as error:  # a link is none to delete through, for one
+                raise ResourceError(f"cannot replace {path}: {error.strerror or error}") from None
         try:
             (path / "exhibits").mkdir(parents=True)
         except OSError as error:
@@ -172,10 +174,12 @@ class RunFolder:
 
     def _read_record(self, name: str, kind: type[R], remedy: str) -> R:
         path = self.path / name
+        if not path.exists():
+            raise DataError(f"{path} is missing; {remedy}")
+        if not path.is_file():
+            raise DataError(f"{path} is not a file; it is not read")
         try:
             return kind.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise DataError(f"{path} is missing; {remedy}") from None
         except (ValidationError, OSError) as error:
             raise DataError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
@@ -190,8 +194,12 @@ class RunFolder:
 
     def append_metrics(self, row: dict[str, float]) -> None:
         """Add a line to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        path, line = self.path / "metrics.jsonl", json.dumps(row) + "\n"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise ResourceError(_why_not_written(path, len(line), error)) from None
 
     def metrics(self) -> list[dict[str, float]]:
         """All lines of metrics.jsonl, up to one cut short by a crash."""

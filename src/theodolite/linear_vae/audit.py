@@ -53,8 +53,11 @@ def audit(run: RunFolder) -> Audit:
 
 
 def _same_data(run: RunFolder, config: LinearVAEConfig) -> Dataset:
+    trained_on = run.read_json("data.json").get("sha256")
+    if trained_on is None:
+        raise DataError(f"{run.path} has no data.json with a SHA-256: its training never began; train it with --resume")
     data = load(config)
-    if data.sha256 != run.read_json("data.json").get("sha256"):
+    if data.sha256 != trained_on:
         raise DataError(f"{config.data} has another SHA-256 than what {run.path} was trained on; restore the file")
     return data
 
