@@ -17,11 +17,13 @@ class Stage:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
+LINE = {"data": "line", "objective": "minimax", "pace": 2.0, "learning_rate": 0.002, "steps": 800}
+DIGITS = {"data": "digits", "withhold": 7, "latent_dim": 32, "batch_size": 128, "learning_rate": 0.002, "steps": 2500}
 STAGES = (
     Stage("linear-vae", "linear-vae"),
-    Stage("gan-line", "gan", {"data": "line", "objective": "minimax"}),
-    Stage("gan-digits", "gan", {"data": "digits"}),
-    Stage("video-unet", "video-unet"),
+    Stage("gan-line", "gan", LINE),
+    Stage("gan-digits", "gan", DIGITS),
+    Stage("video-unet", "video-unet", {"base": 16, "steps": 260}),
     Stage("nested-vit", "nested-vit"),
 )
 
