@@ -1,13 +1,16 @@
 import json
 import math
 import re
+from io import BytesIO
 from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import vl_convert
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from tests.report import example
 from tests.tolerances import IDENTITY, assert_identity
 
@@ -173,3 +176,20 @@ def test_bars_stand_side_by_side_only_where_they_share_a_name() -> None:
     both = [Layer(mark=mark, columns=columns, x="n", y="v", color="s") for mark in ("bar", "point")]  # type: ignore[arg-type]
     for layer in chart_spec(chart(*both))["layer"]:
         assert layer["encoding"]["xOffset"]["scale"]["domain"] == ["one", "two"]
+
+
+def painted_share(svg):
+    """Share of the picture's pixels that are not its commonest colour."""
+    picture = Image.open(BytesIO(vl_convert.svg_to_png(svg))).convert("RGB")
+    counts = [count for count, _ in picture.getcolors(maxcolors=2**24)]
+    return 1 - max(counts) / sum(counts)
+
+
+@pytest.mark.parametrize("domain", [None, (0.0, 3.0)])
+def test_bars_are_seen_whatever_the_domain(domain):
+    def draw(height):
+        bars = Layer(mark="bar", columns={"name": ["a", "b"], "value": [height, height]}, x="name", y="value")
+        fields = {"title": "t", "caption": "c", "x_title": "x", "y_title": "y", "y_domain": domain}
+        return painted_share(chart_svg(Chart(layers=(bars,), **fields)))
+
+    assert draw(2.0) > draw(0.0) + 0.1

@@ -204,7 +204,7 @@ def _mark(layer: Layer, count: int, clip: bool) -> alt.MarkDef:
         size, opacity = 60 if count <= 60 else 24, 0.9 if count <= 200 else 0.7
         return alt.MarkDef("point", filled=True, size=size, opacity=opacity, clip=clip)
     if layer.mark == "bar":
-        return alt.MarkDef("bar", opacity=0.75 if layer.color else 0.9, cornerRadiusEnd=1, clip=clip)
+        return alt.MarkDef("bar", opacity=0.75 if layer.color else 0.9, clip=clip)
     if layer.mark == "rule":
         alone = layer.x is None or layer.y is None
         dash = DASH if layer.dashed or (alone and layer.color is None) else [1, 0]

@@ -7,31 +7,13 @@ from xml.etree import ElementTree
 
 _NAMESPACE = ' xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 _ELEMENTS = {"svg", "g", "path", "line", "rect", "circle", "text", "tspan", "defs", "clipPath"}
-_ATTRIBUTES = {
-    *(
-        "d",
-        "cx",
-        "cy",
-        "r",
-        "x",
-        "y",
-        "x1",
-        "x2",
-        "y1",
-        "y2",
-        "dx",
-        "dy",
-        "width",
-        "height",
-        "viewBox",
-        "transform",
-        "id",
-        "clip-path",
-    ),
-    *("fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-dashoffset"),
-    *("stroke-linecap", "stroke-linejoin", "stroke-miterlimit", "opacity", "rx", "ry"),
-    *("text-anchor", "font-size", "font-weight", "font-style", "dominant-baseline", "paint-order"),
-}
+_WORDS = (
+    "d cx cy r x y x1 x2 y1 y2 dx dy width height viewBox transform id clip-path "
+    "fill fill-opacity stroke stroke-width stroke-opacity stroke-dasharray stroke-dashoffset "
+    "stroke-linecap stroke-linejoin stroke-miterlimit opacity rx ry "
+    "text-anchor font-size font-weight font-style dominant-baseline paint-order"
+)
+_ATTRIBUTES = frozenset(_WORDS.split())
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _CIRCLE = re.compile(r"M([\d.]+),0A\1,\1,0,1,1,-\1,0A\1,\1,0,1,1,\1,0Z?$")
