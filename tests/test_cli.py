@@ -142,6 +142,23 @@ def test_an_interruption_is_one_line_and_the_code_of_the_signal(capsys, monkeypa
     assert capsys.readouterr().err == "theodolite: interrupted\n"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you"),
+        RuntimeError("CUDA out of memory."),
+    ],
+)
+def test_too_little_memory_is_no_defect(error, capsys, monkeypatch):
+    def large(name, **fields):
+        raise error
+
+    monkeypatch.setattr(families, "plan", large)
+    assert call("gan", "plan") == 5
+    assert capsys.readouterr().err.startswith("theodolite: out of memory; use a smaller")
+
+
 def test_the_next_command_can_be_pasted(tmp_path, capsys):
     assert call("linear-vae", "train", "--steps", "1", "--out", tmp_path / "my run") == 0
     assert f"next: theodolite linear-vae audit '{tmp_path / 'my run'}'" in capsys.readouterr().out

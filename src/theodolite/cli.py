@@ -21,6 +21,8 @@ from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.settings import Settings, explain, read_toml
 
 LONGEST_NAME = 100  # letters of a file's name in a complaint
+_SMALLER = "out of memory; use a smaller batch, a smaller network or smaller data"
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # how torch says it, on a processor and on a GPU
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON document on stdout")]
 Force = Annotated[bool, Parameter(name="--force", negative="", help="replace an existing run folder")]
@@ -56,7 +58,7 @@ def _run(words: list[str], debug: bool) -> int:
     except BrokenPipeError:
         return 0
     except MemoryError:
-        return _complain(ResourceError("out of memory; use a smaller batch or smaller data"))
+        return _complain(ResourceError(_SMALLER))
     except OSError as error:  # of a path that no door looked at more closely
         if debug:
             traceback.print_exc()
@@ -65,6 +67,8 @@ def _run(words: list[str], debug: bool) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY):
+            return _complain(ResourceError(_SMALLER))
         problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         return _complain(TheodoliteError(f"a defect of theodolite, {problem} (--debug shows where)"))
 
