@@ -23,7 +23,7 @@ from theodolite.kernel.settings import TrainSettings
 TINY = {
     "linear-vae": {"steps": 30},
     "gan": {"data": "line", "steps": 20, "reals": 1000},
-    "video-unet": {"steps": 3, "frames": 4, "height": 16, "width": 16, "base": 4, "batch_size": 2, "clips": 40, "held_out": 8},
+    "video-unet": {"steps": 3, "frames": 4, "height": 16, "width": 16, "base": 4, "clips": 40, "held_out": 8},
     "nested-vit": {"steps": 3, "batch_size": 2, "held_out": 16, "show_size": 0},
 }
 TRAINED = [name for name, family in FAMILIES.items() if family.training_class]

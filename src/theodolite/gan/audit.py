@@ -47,23 +47,15 @@ def _measurements(found: Examination) -> list[Measurement]:
     result, config = found.result, found.config
     told = [*_sizes(config, found.data.units)]
     told.append(("game_value", result.game_value, "nats", result.game_value_uncertainty, "held-out samples and D̂"))
-    told.append(
-        (
-            "missed_mass",
-            result.missed_mass.estimate,
-            "",
-            result.missed_mass.uncertainty,
-            "held-out samples and D̂, which estimates from below",
-        )
-    )
-    told.append(
-        ("overlap", result.overlap.estimate, "", result.overlap.uncertainty, "held-out samples and D̂, from above")
-    )
     if result.train_gap is not None:
         gap = result.train_gap
         told.append(("closer", gap.closer, "", gap.closer_uncertainty, "nearest generated samples, Euclidean"))
     if found.modes is not None and found.landscape is not None:
         told += _of_mixture(found, found.modes, found.landscape)
+    else:
+        missed, overlap = result.missed_mass, result.overlap
+        told.append(("missed_mass", missed.estimate, "", missed.uncertainty, "held-out samples and D̂, from below"))
+        told.append(("overlap", overlap.estimate, "", overlap.uncertainty, "held-out samples and D̂, from above"))
     return [
         Measurement(name=name, value=value, unit=unit, uncertainty=u, method=how) for name, value, unit, u, how in told
     ]
@@ -80,6 +72,8 @@ def _of_mixture(found: Examination, modes: Modes, landscape: Landscape) -> list[
     draws = modes.draws
     error = NORMAL_95 * float(draws.std(ddof=1)) / np.sqrt(draws.size) if draws.size > 1 else 0.0
     return [
+        ("missed_mass", truth, "", 0.0, "both densities, counted in cells"),
+        ("overlap", landscape.overlap(), "", 0.0, "both densities, counted in cells"),
         ("discriminator_excess", value - landscape.best_value(), "nats", NORMAL_95 * float(np.sqrt(spread)), "cells"),
         ("certificate_excess", round(result.missed_mass.lower - truth, 4), "", 0.0, "both densities, counted in cells"),
         ("modes", float(modes.made.sum()), "modes", 0.0, counted),

@@ -118,8 +118,7 @@ def load(config: GANConfig) -> Dataset:
         raise DataError(
             f"a sample of {config.data} has {samples[0].size:,} numbers; these networks take at most {MOST_FEATURES:,}"
         )
-    whole = samples.dtype.kind in "biu"
-    grid = (float(samples.min()), float(samples.max()), 1.0) if whole else (0.0, 0.0, 0.0)
+    grid = None if samples.dtype.kind in "biu" else (0.0, 0.0, 0.0)
     return _split(config, samples.astype(np.float64), None, grid, fingerprint(config.data))
 
 
@@ -134,9 +133,10 @@ def _split(
     config: GANConfig,
     samples: Floats,
     labels: NDArray[np.int64] | None,
-    grid: tuple[float, float, float],
+    grid: tuple[float, float, float] | None,
     sha256: str,
 ) -> Dataset:
+    """Hold samples out; without a given grid, that of whole numbers is measured on what is trained on."""
     train_ids, held_out_ids = split(len(samples), config.held_out_share, config.split_seed)
     if labels is not None and config.withhold is not None:
         if config.withhold not in labels:
@@ -151,7 +151,7 @@ def _split(
         train=train,
         held_out=samples[held_out_ids],
         held_out_labels=None if labels is None else labels[held_out_ids],
-        units=Units.of(train, *grid),
+        units=Units.of(train, *(grid or (float(train.min()), float(train.max()), 1.0))),
         truth=None,
         shown=None,
         sha256=sha256,

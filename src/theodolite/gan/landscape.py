@@ -62,6 +62,11 @@ class Landscape:
         """P_r(Ω_τ) over all cells, a probability; those of the tails that are empty by chance count as missed."""
         return float(self.real[self.fake <= tau * self.real].sum())
 
+    def overlap(self) -> float:
+        """Mass that real and generated share over the cells and the rest, a probability."""
+        rest = min(1 - self.real.sum(), 1 - self.fake.sum())
+        return float(np.minimum(self.real, self.fake).sum() + rest)
+
     def best_value(self) -> float:
         """Value of the game at D*, in nats, over the cells and the rest."""
         real, fake = (np.append(cells.ravel(), max(1 - cells.sum(), 0.0)) for cells in (self.real, self.fake))

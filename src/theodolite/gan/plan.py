@@ -105,7 +105,7 @@ def _game(density_known: bool) -> tuple[Prediction, ...]:
         value=-math.log(4),
         unit="nats",
         claim="lower bound",
-        source="Goodfellow et al. (2014), theorem 1: 2·JS − log 4 ≥ −log 4",
+        source="Goodfellow et al. (2014), theorem 1, for D*; a D̂ worth less than D = 1/2 has learned noise",
         tolerance=0.02,
     )
     if not density_known:
@@ -127,7 +127,7 @@ def _game(density_known: bool) -> tuple[Prediction, ...]:
             value=0.0,
             unit="",
             claim="upper bound",
-            source="docs/answers Q1.d: M ≥ P_r(A) − P_θ(A)/τ, Clopper–Pearson",
+            source="docs/answers Q1.d: M ≥ P_r(A) − P_θ(A)/τ, Clopper–Pearson; at the stated confidence",
             tolerance=0.002,
         ),
     )
@@ -139,15 +139,16 @@ def _withheld(config: GANConfig, data: Dataset) -> tuple[Prediction, ...]:
         points, cell = grid(data.truth)
         logs = data.truth.log_density(points), data.shown.log_density(points)
         mass, overlap = coverage.missed_mass(*logs, cell, config.tau), coverage.overlap(*logs, cell)
-        source = "integral over the known densities, Q1.a"
+        source, seen = "integral over the known densities, Q1.a", ""
     else:
         mass = float(np.mean(data.held_out_labels == config.withhold))
         # parts of images do not overlap: two of them in one picture would be no sample of either
-        overlap, source = 1 - mass, "counted among the held-out samples"
+        overlap, seen = 1 - mass, " by D̂"
+        source = "counted among the held-out samples; a D̂ without the power to see the part contradicts it, too"
     part = f"part {config.withhold}"
     rows: tuple[tuple[str, str, float, Claim], ...] = (
-        ("missed_mass", f"missed share, where {part} was never shown", mass, "lower bound"),
-        ("overlap", f"overlap of real and generated, where {part} was never shown", overlap, "upper bound"),
+        ("missed_mass", f"missed share{seen}, where {part} was never shown", mass, "lower bound"),
+        ("overlap", f"overlap of real and generated{seen}, where {part} was never shown", overlap, "upper bound"),
     )
     return tuple(
         Prediction(name=name, label=label, value=value, unit="", claim=claim, source=source, tolerance=0.02)
@@ -163,7 +164,7 @@ def _at_the_optimum(truth: Mixture, shown: Mixture) -> tuple[Prediction, ...]:
     rows = (
         ("modes", "modes that the generator makes", shown.modes, "modes", 0.0, "Goodfellow et al. (2014), theorem 1"),
         ("high_quality", f"share of samples within {NEAR:g} spreads of a mode", near, "", 0.1, "χ² distribution"),
-        ("draws", "samples until every mode was met", draws, "samples", draws / 4, "Flajolet et al. (1992), eq. 14"),
+        ("draws", "samples until every mode was met", draws, "samples", draws / 4, "Flajolet et al. (1992)"),
     )
     return tuple(
         Prediction(name=name, label=label, value=value, unit=unit, claim="estimate", source=source, tolerance=tolerance)

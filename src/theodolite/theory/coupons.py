@@ -12,7 +12,7 @@ def expected_draws(probabilities: ArrayLike) -> float:
 
     Holds when: a draw gives outcome i with probability p_i; what is left to 1 gives none of them. Infinite where some
     p_i is 0.
-    Source: Flajolet, Gardy & Thimonier (1992), eq. 14: E T = ∫₀^∞ (1 − Π (1 − exp(−p_i t))) dt.
+    Source: Flajolet, Gardy & Thimonier (1992), for unequal probabilities: E T = ∫₀^∞ (1 − Π (1 − exp(−p_i t))) dt.
 
     Examples
     --------
