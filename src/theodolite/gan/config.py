@@ -25,7 +25,7 @@ class GANConfig(Settings):
         None, ge=0, description="a mode, or a digit, kept from training: what is then missed is known"
     )
     reals: int = Field(10_000, ge=200, le=10**6, description="real samples to draw where data is a mixture")
-    held_out_share: float = Field(0.3, gt=0, lt=1, description="share of the real samples that training never sees")
+    held_out_share: float = Field(0.3, gt=0, le=0.9, description="share of the real samples that training never sees")
     split_seed: int = Field(0, ge=0, lt=2**32, description="which samples those are, and which a mixture gives")
     latent_dim: int = Field(16, ge=1, le=4096, description="dimensions of z")
     bits: int = Field(8, ge=0, description="how many of them are ±1 by the toss of a coin; the rest are normal")
@@ -60,5 +60,6 @@ class GANTraining(TrainSettings):
     """Training of the GAN: Adam for both networks, one step each in turn, step sizes to zero along half a cosine."""
 
     steps: int = Field(1200, ge=1, description="steps of each network in all")
-    learning_rate: float = Field(1e-3, gt=0, description="step size of G at the start")
+    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="step size of G at the start")
     batch_size: int = Field(256, ge=2, description="real samples a step, over all processes, and as many generated")
+    precision: Literal["32-true"] = Field("32-true", description="float32: penalties are gradients of gradients")

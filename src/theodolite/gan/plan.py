@@ -83,11 +83,11 @@ def _sizes(config: GANConfig, data: Dataset) -> tuple[Prediction, ...]:
     generator = layers(config.latent_dim, features, config.width, config.depth)
     discriminator = layers(features, 1, config.width, config.depth)
     rows = (
-        ("generator_parameters", "parameters of the generator", parameters(generator), "parameters"),
-        ("discriminator_parameters", "parameters of the discriminator", parameters(discriminator), "parameters"),
+        ("generator_parameters", "Parameters of the generator", parameters(generator), "parameters"),
+        ("discriminator_parameters", "Parameters of the discriminator", parameters(discriminator), "parameters"),
         (
             "operations",
-            "to generate one sample and judge it",
+            "Work to generate one sample and judge it",
             multiplications(generator + discriminator),
             "multiply-adds",
         ),
@@ -101,7 +101,7 @@ def _sizes(config: GANConfig, data: Dataset) -> tuple[Prediction, ...]:
 def _game(density_known: bool) -> tuple[Prediction, ...]:
     value = Prediction(
         name="game_value",
-        label="value of the game at the estimated discriminator, held out",
+        label="Value of the game at the estimated discriminator, held out",
         value=-math.log(4),
         unit="nats",
         claim="lower bound",
@@ -114,7 +114,7 @@ def _game(density_known: bool) -> tuple[Prediction, ...]:
         value,
         Prediction(
             name="discriminator_excess",
-            label="value of the game at the trained D, above that at D*",
+            label="Value of the game at the trained D, above that at D*",
             value=0.0,
             unit="nats",
             claim="upper bound",
@@ -123,7 +123,7 @@ def _game(density_known: bool) -> tuple[Prediction, ...]:
         ),
         Prediction(
             name="certificate_excess",
-            label="certified missed share, above the true one",
+            label="Certified missed share, above the true one",
             value=0.0,
             unit="",
             claim="upper bound",
@@ -147,8 +147,8 @@ def _withheld(config: GANConfig, data: Dataset) -> tuple[Prediction, ...]:
         source = "counted among the held-out samples; a D̂ without the power to see the part contradicts it, too"
     part = f"part {config.withhold}"
     rows: tuple[tuple[str, str, float, Claim], ...] = (
-        ("missed_mass", f"missed share{seen}, where {part} was never shown", mass, "lower bound"),
-        ("overlap", f"overlap of real and generated{seen}, where {part} was never shown", overlap, "upper bound"),
+        ("missed_mass", f"Missed share{seen}, where {part} was never shown", mass, "lower bound"),
+        ("overlap", f"Overlap of real and generated{seen}, where {part} was never shown", overlap, "upper bound"),
     )
     return tuple(
         Prediction(name=name, label=label, value=value, unit="", claim=claim, source=source, tolerance=0.02)
@@ -162,9 +162,9 @@ def _at_the_optimum(truth: Mixture, shown: Mixture) -> tuple[Prediction, ...]:
     near = float(chi2.cdf(NEAR**2, truth.dimensions))
     draws = expected_draws(shown.weights * near)
     rows = (
-        ("modes", "modes that the generator makes", shown.modes, "modes", 0.0, "Goodfellow et al. (2014), theorem 1"),
-        ("high_quality", f"share of samples within {NEAR:g} spreads of a mode", near, "", 0.1, "χ² distribution"),
-        ("draws", "samples until every mode was met", draws, "samples", draws / 4, "Flajolet et al. (1992)"),
+        ("modes", "Modes that the generator makes", shown.modes, "modes", 0.0, "Goodfellow et al. (2014), theorem 1"),
+        ("high_quality", f"Share of samples within {NEAR:g} spreads of a mode", near, "", 0.1, "χ² distribution"),
+        ("draws", "Samples until every mode was met", draws, "samples", draws / 4, "Flajolet et al. (1992)"),
     )
     return tuple(
         Prediction(name=name, label=label, value=value, unit=unit, claim="estimate", source=source, tolerance=tolerance)
@@ -175,7 +175,7 @@ def _at_the_optimum(truth: Mixture, shown: Mixture) -> tuple[Prediction, ...]:
 def _nothing_copied() -> Prediction:
     return Prediction(
         name="closer",
-        label="how often a training sample is nearer to a generated one than a held-out sample is",
+        label="How often a training sample is nearer to a generated one than a held-out sample is",
         value=0.5,
         unit="",
         claim="estimate",

@@ -1,5 +1,6 @@
 """Settings of the nested vision transformer, its data and its training."""
 
+import math
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -35,10 +36,11 @@ class NestedViTConfig(Settings):
     @model_validator(mode="after")
     def _fields_fit(self) -> "NestedViTConfig":
         if self.width % self.heads:
-            below, above = self.heads * (self.width // self.heads), self.heads * (self.width // self.heads + 1)
+            step = math.lcm(self.heads, 4)  # positions take quarters of the width
+            below, above = step * (self.width // step), step * (self.width // step + 1)
             raise ValueError(
                 f"heads={self.heads} must divide width={self.width}; "
-                f"the nearest widths are {max(below, self.heads)} and {above}"
+                f"the nearest widths are {max(below, step)} and {above}"
             )
         if self.width % 4:
             raise ValueError(
@@ -67,4 +69,6 @@ class NestedViTTraining(TrainSettings):
 
     steps: int = Field(1000, ge=1, description="optimiser steps in all")
     batch_size: int = Field(8, ge=1, description="canvases a step, over all processes")
-    learning_rate: float = Field(3e-3, gt=0, description="highest step size of AdamW; warmed up, then falling to zero")
+    learning_rate: float = Field(
+        3e-3, gt=0, allow_inf_nan=False, description="highest step size of AdamW; warmed up, then falling to zero"
+    )

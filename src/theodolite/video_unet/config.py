@@ -13,23 +13,25 @@ class VideoUNetConfig(Settings):
     """What is built and on which clips; the paper's 10 × 32 × 32 × 3 by default."""
 
     data: str = Field(EMBEDDED, description="'clips' (embedded), or a video file, or a folder of them")
-    clips: int = Field(2000, ge=2, description="training clips; of a folder, at most so many are read")
+    clips: int = Field(2000, ge=2, le=10**6, description="training clips; of a folder, at most so many are read")
     held_out: int = Field(64, ge=2, description="clips kept from training; of a folder, at most a fifth")
-    frames: int = Field(10, ge=1, description="frames of a clip (f)")
-    height: int = Field(32, ge=1, description="rows of a frame (h)")
-    width: int = Field(32, ge=1, description="columns of a frame (w)")
-    channels: int = Field(3, ge=1, description="colours (c); embedded clips and files have 3, or 1 as grey")
+    frames: int = Field(10, ge=1, le=4096, description="frames of a clip (f)")
+    height: int = Field(32, ge=1, le=4096, description="rows of a frame (h)")
+    width: int = Field(32, ge=1, le=4096, description="columns of a frame (w)")
+    channels: int = Field(3, ge=1, le=64, description="colours (c); embedded clips and files have 3, or 1 as grey")
     stages: int = Field(3, ge=1, le=12, description="encoder blocks (N), as many decoder blocks")
     convolutions: int = Field(2, ge=1, le=12, description="convolutions in each block (M)")
-    base: int = Field(32, ge=1, description="channels of the first block; each block below has twice as many")
-    kernel: int = Field(3, ge=1, description="side of every convolution's kernel, odd, along all three axes")
-    pool: int = Field(2, ge=2, description="window and stride of pooling and up-convolution, along all three axes")
+    base: int = Field(32, ge=1, le=1024, description="channels of the first block; each block below has twice as many")
+    kernel: int = Field(3, ge=1, le=15, description="side of every convolution's kernel, odd, along all three axes")
+    pool: int = Field(
+        2, ge=2, le=8, description="window and stride of pooling and up-convolution, along all three axes"
+    )
     rounding: Literal["up", "down"] = Field("up", description="of sizes that the pooling window does not divide")
     code_channels: int | None = Field(None, ge=1, description="channels of the deepest map; by default base · 2^stages")
     skips: bool = Field(True, description="join each encoder block's map to the decoder block at its height")
     compare_skips: bool = Field(True, description="train the same network without skips (or with them) beside it")
     loss: Literal["charbonnier", "squared"] = Field("charbonnier", description="charbonnier is a smooth absolute error")
-    temporal_weight: float = Field(0.5, ge=0.0, description="weight of the loss of frame-to-frame differences")
+    temporal_weight: float = Field(0.5, ge=0.0, le=1e6, description="weight of the loss of frame-to-frame differences")
 
     @model_validator(mode="after")
     def _sizes_work(self) -> Self:
@@ -60,5 +62,7 @@ class VideoUNetTraining(TrainSettings):
 
     steps: int = Field(150, ge=1, description="optimiser steps in all")
     batch_size: int = Field(2, ge=1, description="clips a step, over all processes")
-    learning_rate: float = Field(0.01, gt=0, description="largest step of Adam, as a share of a weight's initial size")
+    learning_rate: float = Field(
+        0.01, gt=0, allow_inf_nan=False, description="largest step of Adam, as a share of a weight's initial size"
+    )
     checkpoint_every: int = Field(50, ge=1, description="steps between checkpoints")

@@ -62,16 +62,16 @@ def _counts(config: VideoUNetConfig) -> tuple[Prediction, ...]:
     counted = (
         (
             "parameters",
-            "weights and biases",
+            "Weights and biases",
             total["parameters"],
             "parameters",
             "Q3.a: k³·cᵢₙ·cₒᵤₜ + cₒᵤₜ a convolution",
         ),
-        ("maps_as_planned", "maps of the size in the table", len(made), "maps", "Q3.b, Q3.d: Dumoulin & Visin 2016"),
-        ("dead_weights", "weights that only ever meet padding", total["dead"], "parameters", "Q3.b: taps outside"),
-        ("multiply_adds", "work for one clip", total["work"], "multiply-adds", "Q3.b: k³·cᵢₙ·cₒᵤₜ·positions"),
-        ("kept_bytes", "what a training step keeps of one clip", total["kept"], "bytes", "Q3.b: maps read backwards"),
-        ("receptive_field", "input that each output sees along an axis", sees, "positions", "Q3.d: Araujo et al. 2019"),
+        ("maps_as_planned", "Maps of the size in the table", len(made), "maps", "Q3.b, Q3.d: Dumoulin & Visin 2016"),
+        ("dead_weights", "Weights that only ever meet padding", total["dead"], "parameters", "Q3.b: taps outside"),
+        ("multiply_adds", "Work for one clip", total["work"], "multiply-adds", "Q3.b: k³·cᵢₙ·cₒᵤₜ·positions"),
+        ("kept_bytes", "What a training step keeps of one clip", total["kept"], "bytes", "Q3.b: maps read backwards"),
+        ("receptive_field", "Input that each output sees along an axis", sees, "positions", "Q3.d: Araujo et al. 2019"),
     )
     return tuple(
         Prediction(name=name, label=label, value=value, unit=unit, claim="exact", source=f"{ANSWER}, {source}")
@@ -85,7 +85,7 @@ def _quality(config: VideoUNetConfig, linear: Baseline | None) -> tuple[Predicti
         told.append(
             Prediction(
                 name="psnr_cosine_code",
-                label=f"held-out PSNR of a cosine code of {linear.sizes[-1]:,} numbers",
+                label=f"Held-out PSNR of a cosine code of {linear.sizes[-1]:,} numbers",
                 value=linear.cosine[-1],
                 unit=DECIBEL,
                 claim="exact",
@@ -96,7 +96,7 @@ def _quality(config: VideoUNetConfig, linear: Baseline | None) -> tuple[Predicti
         told.extend(
             Prediction(
                 name=f"psnr_{name}",
-                label=f"held-out PSNR {name.replace('_', ' ')}; one constant colour is the least",
+                label=f"Held-out PSNR {name.replace('_', ' ')}; one constant colour is the least",
                 value=linear.constant,
                 unit=DECIBEL,
                 claim="lower bound",
@@ -109,7 +109,7 @@ def _quality(config: VideoUNetConfig, linear: Baseline | None) -> tuple[Predicti
         told.append(
             Prediction(
                 name="gain_of_skips",
-                label="held-out PSNR with skips less that without",
+                label="Held-out PSNR with skips less that without",
                 value=0.0,
                 unit=DECIBEL,
                 claim="lower bound",
