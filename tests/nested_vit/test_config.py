@@ -7,7 +7,7 @@ from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"heads": 5}, "heads=5 must divide width=64; the nearest widths are 60 and 65"),
+        ({"heads": 5}, "heads=5 must divide width=64; the nearest widths are 60 and 80"),
         ({"width": 66, "heads": 3}, "width=66 must be a multiple of 4"),
         ({"size": 60}, "a window of 8 patches of 8 px is larger than size=60; give window ≤ 7"),
         ({"digits_share": 0.7, "twins_share": 0.4}, "make more than 1"),

@@ -34,7 +34,7 @@ class GANConfig(Settings):
     penalty: float | None = Field(
         None,
         ge=0,
-        allow_inf_nan=False,
+        le=1e6,
         description="weight γ of R1 + R2, where relativistic; by itself to suit the data",
     )
     pace: float = Field(3.0, gt=0, le=100, description="step size of D as a multiple of that of G")
