@@ -27,9 +27,10 @@ def sentences(found: Examination) -> tuple[str, ...]:
 def _of_modes(modes: Modes) -> str:
     near = modes.shares.sum()
     error = 1.96 * np.sqrt(near * (1 - near) / modes.counted)
+    margin = f" (± {100 * error:.1f})" if error >= 0.0005 else ""
     return (
-        f"The generator makes {modes.made.sum()} of {modes.truth.modes} modes; {100 * near:.1f}% of its samples "
-        f"(± {100 * error:.1f}) lie within {NEAR:g} standard deviations of one."
+        f"The generator makes {modes.made.sum()} of {modes.truth.modes} modes; {100 * near:.1f}%{margin} of its "
+        f"samples lie within {NEAR:g} standard deviations of one."
     )
 
 
