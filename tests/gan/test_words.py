@@ -21,4 +21,4 @@ def test_a_mode_is_named_by_where_it_is():
 
 def test_modes_are_counted_with_their_uncertainty():
     said = _of_modes(modes(line(), [0.5, 0.4, 0.001]))
-    assert said.startswith("The generator makes 2 of 3 modes; 90.1% of its samples (± 0.6) lie within 3")
+    assert said.startswith("The generator makes 2 of 3 modes; 90.1% (± 0.6) of its samples lie within 3")
