@@ -1,6 +1,7 @@
 """Video files: what is written comes back, and every lie of a file is told or refused."""
 
 import os
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -118,6 +119,43 @@ def test_flipped_bytes_are_never_silent(tmp_path):
     path.write_bytes(content)
     read = videos.read_video(path)
     assert read.warnings, f"{len(read.frames)} of 60 frames and not a word"
+
+
+def test_a_stream_that_was_not_announced_ends_the_reading(tmp_path, monkeypatch):
+    def decode(container, **which):
+        for number, frame in enumerate(decoded(container, **which)):
+            if number == 3:
+                raise IndexError("list index out of range")  # as PyAV does; which bytes provoke it depends on FFmpeg
+            yield frame
+
+    path = tmp_path / "clip.ts"
+    videos.write_video(path, clip(0, 1, 10, 16, 16), 25)
+    decoded = av.container.InputContainer.decode
+    opened = videos._open
+
+    @contextmanager
+    def open_damaged(path):
+        with opened(path) as container:
+            yield Damaged(container, decode)
+
+    monkeypatch.setattr(videos, "_open", open_damaged)
+    read = videos.read_video(path)
+    assert len(read.frames) == 3
+    assert any("not announced" in warning for warning in read.warnings)
+
+
+class Damaged:
+    """A container whose decoding is another."""
+
+    def __init__(self, container, decode):
+        self._container = container
+        self._decode = decode
+
+    def __getattr__(self, name):
+        return getattr(self._container, name)
+
+    def decode(self, **which):
+        return self._decode(self._container, **which)
 
 
 def test_two_video_streams_are_said(tmp_path):

@@ -300,6 +300,8 @@ def _decoded(container: Any, seen: Decoding) -> Iterator[Any]:
     """Frames of the first stream, until the end or until decoding fails after at least one."""
     try:
         yield from container.decode(video=0)
+    except IndexError:  # PyAV's answer to a packet of a stream that the header did not name
+        seen.stopped_by = "a stream begins that the file had not announced"
     except (av.FFmpegError, OSError, ValueError) as error:
         seen.stopped_by = _reason(error)
 
