@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from theodolite import families
@@ -190,3 +191,17 @@ def test_doctor_reports_rates(capsys):
     assert json.loads(capsys.readouterr().out)["gflop_per_second"]["float32"] > 0
     assert call("doctor") == 0
     assert "GFLOP/s" in capsys.readouterr().out
+
+
+def test_data_that_cannot_be_used_leave_no_folder_in_the_way(tmp_path, capsys):
+    samples = tmp_path / "samples.npy"
+    np.save(samples, np.full((50, 3), np.nan))
+    out = tmp_path / "run"
+    assert call("coverage", "audit", "--real", samples, "--fake", samples, "--out", out) == 3
+    assert call("linear-vae", "train", "--data", samples, "--out", out) == 3
+    assert not out.exists()
+    np.save(samples, np.random.default_rng(0).normal(size=(400, 3)))
+    assert call("coverage", "audit", "--real", samples, "--fake", samples, "--out", out, "--json") in (0, 1)
+    capsys.readouterr()
+    assert call("coverage", "audit", "--real", samples, "--fake", samples, "--out", out) == 2
+    assert "--resume" not in capsys.readouterr().err

@@ -191,7 +191,7 @@ def _audit_samples(family: Family) -> Callable[..., int]:
         json: Json = False,
     ) -> int:
         """Measure what of the real data a generator does not make; exit code 1 if a prediction failed."""
-        found = families.audit(families.train(family.name, out, force=force, **_fields(config, settings)))
+        found = families.audit_samples(out, force=force, **_fields(config, settings))
         _show(found, json)
         return AUDIT_FAILED if found.failed else 0
 

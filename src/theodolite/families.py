@@ -2,16 +2,18 @@
 
 import os
 import shlex
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, cast
 
 from theodolite.kernel.environment import describe
-from theodolite.kernel.errors import ResourceError, UsageError
+from theodolite.kernel.errors import DataError, ResourceError, UsageError
 from theodolite.kernel.records import Audit, Plan
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.settings import Settings, TrainSettings
@@ -127,8 +129,33 @@ def train(name: str, out: str | Path, *, force: bool = False, **fields: Any) -> 
     else:
         run = _await_folder(Path(out))
     if training is not None:
-        family.part("train").train(config, training, run)
+        with _discarded_unless_begun(run):
+            family.part("train").train(config, training, run)
     return run
+
+
+def audit_samples(out: str | Path, *, force: bool = False, **fields: Any) -> Audit:
+    """Audit samples of any generator into a new run folder: ``theodolite coverage audit``.
+
+    Parameters
+    ----------
+    out, force, **fields
+        As for `train`; the settings are those of ``coverage``.
+    """
+    run = train("coverage", out, force=force, **fields)
+    with _discarded_unless_begun(run):
+        return audit(run)
+
+
+@contextmanager
+def _discarded_unless_begun(run: RunFolder) -> Iterator[None]:
+    """Take a new folder away again where the data turn out unusable: the next try must not find it in its way."""
+    try:
+        yield
+    except (DataError, UsageError):
+        if is_first_process() and not run.checkpoint.exists():
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
 
 
 def is_first_process() -> bool:

@@ -83,9 +83,8 @@ class RunFolder:
         """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             if not force:
-                raise UsageError(
-                    f"{path} exists; choose another --out, continue it with --resume, or replace it with --force"
-                )
+                onward = "continue it with --resume, " if training else ""
+                raise UsageError(f"{path} exists; choose another --out, {onward}or replace it with --force")
             if not (path / "config.toml").is_file():
                 raise UsageError(f"{path} is not a run folder, so --force will not delete it; choose another --out")
             try:
