@@ -38,3 +38,4 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path):
     refused = start(TORCHRUN, tmp_path / "two", 99)
     assert refused.returncode != 0
     assert "a batch of 99 samples does not divide among 2 processes; take --batch-size 98" in refused.stderr
+    assert not (tmp_path / "two").exists()

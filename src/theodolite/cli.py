@@ -67,7 +67,7 @@ def _run(words: list[str], debug: bool) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        if isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY):
+        if isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _OUT_OF_MEMORY):
             return _complain(ResourceError(_SMALLER))
         problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         return _complain(TheodoliteError(f"a defect of theodolite, {problem} (--debug shows where)"))

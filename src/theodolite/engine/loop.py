@@ -141,6 +141,12 @@ class _Fitting:
 
     def run_to_end(self) -> None:
         """Set up, resume, step, save, export."""
+        batches = sampling.Batches(self.training.seed, self.task.sample_count, self.training.batch_size)
+        if batches.batch_size % self.fabric.world_size:  # unequal shares would weigh samples unequally
+            raise UsageError(
+                f"a batch of {batches.batch_size} samples does not divide among {self.fabric.world_size} processes; "
+                f"take --batch-size {max(1, batches.batch_size // self.fabric.world_size) * self.fabric.world_size}"
+            )
         # plain modules, kept aside: their names in a checkpoint are the same whatever wraps them
         self.plain = dict(self.task.networks)
         self._resume()
@@ -149,12 +155,6 @@ class _Fitting:
             self.run.keep_metrics_before(self.done)
         if not self.run.checkpoint.is_file():
             self._save()  # so that a run that diverges early has a state to go back to
-        batches = sampling.Batches(self.training.seed, self.task.sample_count, self.training.batch_size)
-        if batches.batch_size % self.fabric.world_size:  # unequal shares would weigh samples unequally
-            raise UsageError(
-                f"a batch of {batches.batch_size} samples does not divide among {self.fabric.world_size} processes; "
-                f"take --batch-size {max(1, batches.batch_size // self.fabric.world_size) * self.fabric.world_size}"
-            )
         shown = self.fabric.is_global_zero
         with (
             _signals() as received,

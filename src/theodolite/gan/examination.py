@@ -86,7 +86,7 @@ def examine(run: RunFolder) -> Examination:
     data = reload(run, config)
     trained = TrainedGAN(run)
     fake = trained.draw(config.fakes or fakes_to_draw(len(data.held_out), config.tau, config.alpha))
-    # T costs as much again: of no use where the density is known, and no fair comparison where it lacks a part
+    # T says nothing more where the density is known, and is no fair comparison where it lacks a part
     compared = data.truth is None and config.withhold is None
     result = audit_coverage(
         data.held_out,

@@ -1,6 +1,5 @@
 """Samples of a trained generator, and what its discriminator says of samples."""
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import recorded_units
 from theodolite.gan.model import build_discriminator, build_generator
 from theodolite.kernel.errors import DataError, UsageError
-from theodolite.kernel.runs import RunFolder, write_atomically
+from theodolite.kernel.runs import RunFolder, write_array
 
 Floats = NDArray[np.float64]
 BLOCK = 65_536  # samples at once
@@ -88,7 +87,5 @@ def write_samples(run: RunFolder, count: int, out: Path) -> Path:
     most = MOST_BYTES // (8 * len(trained.units.centre))
     if not 1 <= count <= most:
         raise UsageError(f"-n {count} must lie between 1 and {most:,} for these samples")
-    buffer = BytesIO()
-    np.save(buffer, trained.draw(count), allow_pickle=False)
-    write_atomically(out, buffer.getvalue())
+    write_array(out, trained.draw(count))
     return out

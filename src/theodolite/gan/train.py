@@ -1,7 +1,6 @@
 """Training of a GAN: the game of the question to the letter, the stable one, and what is fitted."""
 
 import copy
-import math
 from typing import NamedTuple
 
 import torch
@@ -10,6 +9,7 @@ from torch.nn import functional as F
 
 from theodolite.engine.loop import Step, Task, fit
 from theodolite.engine.sampling import normal
+from theodolite.engine.schedules import half_cosine
 from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import Dataset, load, record
 from theodolite.gan.model import build_discriminator, build_generator
@@ -118,7 +118,7 @@ class Game(Task):
 
     def _descend(self, at: Step, name: str, loss: Tensor) -> None:
         for group in self.optimizers[name].param_groups:
-            group["lr"] = self.rates[name] * (1 + math.cos(math.pi * at.number / at.total)) / 2
+            group["lr"] = self.rates[name] * half_cosine(at.number, at.total)
         self.optimizers[name].zero_grad()
         at.backward(loss)
         self.optimizers[name].step()

@@ -50,6 +50,15 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise ResourceError(_why_not_written(path, len(content), error)) from None
 
 
+def write_array(path: Path, array: "NDArray[Any]") -> None:
+    """Write a ``.npy`` file, whole or not at all, without pickles; see `write_atomically`."""
+    import numpy as np  # a tenth of a second that `theodolite --help` does not spend
+
+    buffer = BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getvalue())
+
+
 def _why_not_written(path: Path, size: int, error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         intact = "; the old file is intact" if path.exists() else ""
@@ -184,11 +193,7 @@ class RunFolder:
 
     def save_array(self, name: str, array: "NDArray[Any]") -> str:
         """Store an array for an exhibit and return the name to give it (``missed`` becomes ``missed.npy``)."""
-        import numpy as np  # a tenth of a second that `theodolite --help` does not spend
-
-        buffer = BytesIO()
-        np.save(buffer, array, allow_pickle=False)
-        write_atomically(self.exhibits / f"{name}.npy", buffer.getvalue())
+        write_array(self.exhibits / f"{name}.npy", array)
         return f"{name}.npy"
 
     def append_metrics(self, row: dict[str, float]) -> None:

@@ -1,6 +1,5 @@
 """The training procedure of the linear VAE without a run folder: for arrays in memory."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from theodolite.engine.schedules import half_cosine
 from theodolite.linear_vae.model import LinearVAE
 from theodolite.theory.elbo import Weights
 
@@ -73,7 +73,7 @@ def ascend(
     with threads_for(batch * max(draws, 1) * vae.decoder.numel()):
         for step in range(steps):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
+                group["lr"] = learning_rate * half_cosine(step, steps)
             if len(order) < batch:
                 order = torch.randperm(len(x), generator=generator)
             ids, order = order[:batch], order[batch:]

@@ -1,11 +1,10 @@
 """Training of the linear VAE: one step, and what is fitted."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from theodolite.engine.loop import Step, Task, fit
+from theodolite.engine.schedules import half_cosine
 from theodolite.kernel.runs import RunFolder
 from theodolite.linear_vae.ascent import threads_for
 from theodolite.linear_vae.config import LinearVAEConfig, LinearVAETraining
@@ -60,7 +59,7 @@ class Ascent(Task):
         """Move each network by one Adam step up the mean ELBO of the batch."""
         x = self._samples_on(at.device)[at.ids]
         # half a cosine from the full step size to zero: the noise of the batches is averaged out towards the end
-        rate = self.learning_rate * (1 + math.cos(math.pi * at.number / at.total)) / 2
+        rate = self.learning_rate * half_cosine(at.number, at.total)
         losses: dict[str, Tensor | float] = {}
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:

@@ -1,6 +1,5 @@
 """A trained network's answer for an image of any size, in nearly constant memory."""
 
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from theodolite.data.images import load_image
 from theodolite.engine.devices import best_device
 from theodolite.engine.export import load_weights
 from theodolite.kernel.errors import DataError, UsageError
-from theodolite.kernel.runs import RunFolder, write_atomically
+from theodolite.kernel.runs import RunFolder, write_array, write_atomically
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.exhibits import tinted
 from theodolite.nested_vit.model import NestedViT
@@ -62,9 +61,7 @@ def predict(run: RunFolder, source: Path, target: Path) -> dict[str, Any]:
     if target.suffix == ".webp":
         write_atomically(target, webp.encode(tinted(pixels, marked)))
     else:
-        buffer = BytesIO()
-        np.save(buffer, probabilities, allow_pickle=False)
-        write_atomically(target, buffer.getvalue())
+        write_array(target, probabilities)
     said = {"labels": np.flatnonzero(marked).tolist()} if config.target == "label" else {"marked": float(marked.mean())}
     return {"height": pixels.shape[0], "width": pixels.shape[1], "windows": windows, **said, "target": str(target)}
 

@@ -1,6 +1,5 @@
 """Training in three lessons: to recognise digits within windows, to find twins among windows, then to mark them."""
 
-import math
 from typing import Any, Literal
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 
 from theodolite.data.twins import TwinCanvases
 from theodolite.engine.loop import Step, Task, fit
+from theodolite.engine.schedules import half_cosine
 from theodolite.kernel.runs import RunFolder
 from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
 from theodolite.nested_vit.evaluation import evaluate
@@ -149,7 +149,7 @@ def lesson_at(number: int, total: int, config: NestedViTConfig) -> tuple[Lesson,
 
 def rate(number: int, total: int) -> float:
     """Share of the highest step size: a linear warm-up, then half a cosine to zero."""
-    return min(1.0, (number + 1) / WARM_UP) * (1 + math.cos(math.pi * number / total)) / 2
+    return min(1.0, (number + 1) / WARM_UP) * half_cosine(number, total)
 
 
 def train(config: NestedViTConfig, training: NestedViTTraining, run: RunFolder) -> None:

@@ -9,9 +9,7 @@ from theodolite.kernel.exhibits import Exhibit
 from theodolite.kernel.exhibits import Table as TableExhibit
 from theodolite.kernel.records import Audit, Plan
 from theodolite.report.numbers import measured, memory, number
-
-_SIGNS = {"exact": "", "estimate": "≈ ", "lower bound": "≥ ", "upper bound": "≤ "}
-_MARKS = {"holds": "✓ holds", "fails": "✗ fails", "undecided": "? undecided"}
+from theodolite.report.verdicts import BOUNDS, MARKS, WORDS
 
 
 def print_record(record: Plan | Audit) -> None:
@@ -58,9 +56,11 @@ def _print_audit(audit: Audit, console: Console) -> None:
     table = _table("theory beside practice", "predicted", "measured", "unit", "verdict")
     for finding in audit.findings:
         prediction, measurement = finding.prediction, finding.measurement
-        predicted = _SIGNS[prediction.claim] + number(prediction.value, figures=6)
+        predicted = BOUNDS[prediction.claim] + number(prediction.value, figures=6)
         found = measured(measurement.value, measurement.uncertainty)
-        table.add_row(prediction.label, predicted, found, prediction.unit, _MARKS[finding.verdict])
+        table.add_row(
+            prediction.label, predicted, found, prediction.unit, f"{MARKS[finding.verdict]} {WORDS[finding.verdict]}"
+        )
     if audit.findings:
         console.print(table)
     for warning in audit.warnings:

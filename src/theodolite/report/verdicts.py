@@ -9,7 +9,7 @@ from theodolite.report.numbers import integer, known_to, measured
 NO_BREAK = "\u00a0"
 MARKS = {"holds": "✓", "fails": "✗", "undecided": "?", "planned": "–"}
 WORDS = {"holds": "holds", "fails": "fails", "undecided": "undecided", "planned": "not measured yet"}
-_BOUNDS: dict[Claim, str] = {"lower bound": "≥ ", "upper bound": "≤ ", "estimate": "≈ ", "exact": ""}
+BOUNDS: dict[Claim, str] = {"lower bound": "≥ ", "upper bound": "≤ ", "estimate": "≈ ", "exact": ""}
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _row(prediction: Prediction, measurement: Measurement | None, verdict: str) 
         resolution = min(resolution, measurement.uncertainty) if resolution else measurement.uncertainty
     return Row(
         label=prediction.label,
-        predicted=_BOUNDS[prediction.claim] + known_to(prediction.value, resolution),
+        predicted=BOUNDS[prediction.claim] + known_to(prediction.value, resolution),
         claim=prediction.claim,
         measured="–" if measurement is None else measured(measurement.value, measurement.uncertainty),
         unit=prediction.unit,

@@ -1,12 +1,11 @@
 """Training of the video U-Net and of its twin without skips, on the same batches."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from theodolite.engine.devices import choose_device
 from theodolite.engine.loop import Step, Task, fit
+from theodolite.engine.schedules import half_cosine
 from theodolite.kernel.errors import UsageError
 from theodolite.kernel.runs import RunFolder
 from theodolite.video_unet.config import VideoUNetConfig, VideoUNetTraining
@@ -83,7 +82,7 @@ def initial_size(tensor: Tensor) -> float:
 def rate_share(step: int, total: int) -> float:
     """Share of the largest step size at a step: up in a straight line, then down along half a cosine."""
     rise = min(1.0, (step + 1) / WARM_UP)
-    return rise * 0.5 * (1.0 + math.cos(math.pi * step / total))
+    return rise * half_cosine(step, total)
 
 
 def train(config: VideoUNetConfig, training: VideoUNetTraining, run: RunFolder) -> None:
