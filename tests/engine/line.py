@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from theodolite.engine.loop import Task
+from theodolite.engine.task import Task
 from theodolite.kernel.records import Plan
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.settings import TrainSettings
@@ -19,17 +19,16 @@ class Line(Task):
         self.networks = {"line": network}
         self.optimizers = {"line": torch.optim.Adam(network.parameters(), lr=0.05)}
 
-    def loss(self, at):
-        x = at.normal("x", 3)
-        target = x @ torch.tensor([[1.0], [2.0], [3.0]])
-        return (self.networks["line"](x) - target).square().mean()
+    def losses(self, part):
+        x = part.normal("x", 3)
+        error = self.networks["line"](x) - x @ torch.tensor([[1.0], [2.0], [3.0]])
+        return {"loss": error.square().mean(), "bias": error.detach().mean()}
 
     def step(self, at):
-        loss = self.loss(at)
         self.optimizers["line"].zero_grad()
-        at.backward(loss)
+        means = at.backward(self.losses)
         self.optimizers["line"].step()
-        return {"loss": loss}
+        return means
 
 
 def make_run(path, **fields):

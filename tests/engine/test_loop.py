@@ -89,8 +89,8 @@ def test_more_steps_extend_a_finished_run(tmp_path):
 
 def test_divergence_stops_and_keeps_the_last_good_state(tmp_path):
     class Diverging(Line):
-        def loss(self, at):
-            return super().loss(at) * (torch.nan if at.number == 25 else 1)
+        def losses(self, part):
+            return {"loss": super().losses(part)["loss"] * (torch.nan if part.number == 25 else 1)}
 
     run, training = make_run(tmp_path / "run", steps=60, checkpoint_every=10)
     with pytest.raises(DivergedError, match=r"the loss is nan at step 25; .*last\.ckpt holds the last good state"):

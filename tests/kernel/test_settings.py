@@ -36,7 +36,8 @@ def test_a_setting_out_of_range_is_one_line_that_names_it(fields, complaint):
 
 def test_the_fields_of_training_are_what_users_rely_on():
     assert list(TrainSettings.model_fields) == [
-        "steps", "batch_size", "learning_rate", "seed", "device", "precision", "checkpoint_every", "log_every",
+        "steps", "batch_size", "learning_rate", "seed", "device", "precision", "reduction", "checkpoint_every",
+        "log_every",
     ]  # fmt: skip
 
 

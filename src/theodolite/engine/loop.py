@@ -1,180 +1,126 @@
 """One training loop for all families: progress, metrics, checkpoints, resume, signals, divergence."""
 
+import logging
 import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from theodolite.engine import checkpoint, sampling
+from theodolite.engine import checkpoint, reduction, sampling, signals
 from theodolite.engine.devices import choose_precision, make_fabric
 from theodolite.engine.export import save_weights
 from theodolite.engine.progress import progress
-from theodolite.kernel.errors import DivergedError, InterruptedRun, UsageError
+from theodolite.engine.task import Reduction, Step, Task
+from theodolite.kernel.errors import DivergedError, InterruptedRun, ResourceError
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.settings import TrainSettings
 
+# fabric tells of its precision and of each process that joins; what matters of it stands in environment.json
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
-@dataclass(frozen=True)
-class Step:
-    """What one training step is given.
 
-    Attributes
+def fit(task: Task, training: TrainSettings, run: RunFolder | None = None) -> None:
+    """Train to ``training.steps`` steps; afterwards `task` holds the trained networks, as plain modules.
+
+    Parameters
     ----------
-    number, total : int
-        This step (from 0) and how many there are.
-    ids : (n,) int64 tensor on `device`
-        The samples of this step that this process computes.
-    device : torch.device
-        Where.
-    seed : int
-        Seed of the run.
-    """
-
-    number: int
-    total: int
-    ids: Tensor
-    device: torch.device
-    seed: int
-    _fabric: Fabric
-
-    def backward(self, loss: Tensor) -> None:
-        """Accumulate the gradients of a scalar loss.
-
-        Raises
-        ------
-        DivergedError
-            If the loss is not finite: no optimiser has moved since the last finite one.
-        """
-        if not torch.isfinite(loss):
-            raise DivergedError(f"the loss is {loss.item()} at step {self.number}")
-        self._fabric.backward(loss)
-
-    def normal(self, stream: str, *shape: int) -> Tensor:
-        """Standard normal draws (n, *shape), float32, for this step's samples; see `sampling.normal`."""
-        return sampling.normal(self.seed, self.number, self.ids, stream, shape)
-
-    def uniform(self, stream: str, *shape: int) -> Tensor:
-        """Uniform draws in [0, 1), (n, *shape), float32, for this step's samples; see `sampling.uniform`."""
-        return sampling.uniform(self.seed, self.number, self.ids, stream, shape)
-
-
-class Task:
-    """What a family trains. Subclasses fill the attributes in their constructor.
-
-    Attributes
-    ----------
-    name : str
-        What the progress bar says.
-    networks : dict of str to Module
-        What is moved, wrapped, kept in checkpoints and exported. A network none of whose parameters needs a gradient
-        (a running average) is moved and kept only. The loop replaces the entries by wrapped ones: call
-        ``self.networks["name"](…)``.
-    optimizers : dict of str to Optimizer
-        Over the parameters of those networks.
-    sample_count : int or None
-        Ids are drawn from ``range(sample_count)``, a new permutation each epoch; None for a source that never repeats.
-    evaluate_every : int
-        Steps between calls of `evaluate`; 0 for never.
-    """
-
-    name: str = "training"
-    networks: dict[str, nn.Module]
-    optimizers: dict[str, torch.optim.Optimizer]
-    sample_count: int | None
-    evaluate_every: int = 0
-
-    def step(self, at: Step) -> dict[str, Tensor | float]:
-        """Do one whole training step and return its metrics, ``"loss"`` among them."""
-        raise NotImplementedError
-
-    def evaluate(self, number: int) -> dict[str, float]:
-        """Measure what is too dear for every step; called after every `evaluate_every` steps and after the last."""
-        return {}
-
-
-def fit(task: Task, training: TrainSettings, run: RunFolder) -> None:
-    """Train to ``training.steps`` steps, from the run's checkpoint where there is one, and export the weights.
+    task : Task
+        What is trained.
+    training : TrainSettings
+        How.
+    run : RunFolder or None
+        Where checkpoints are kept, from which training goes on where there is one, and metrics and at the end the
+        weights are written. Without it nothing is written and nothing shown, and signals do what they did before.
 
     Raises
     ------
     DivergedError
         If a loss or a weight stops being finite; the last good checkpoint stays.
     UsageError
-        If the batch does not divide among the processes.
+        If the batch cannot be shared among the processes.
     InterruptedRun
         If SIGINT or SIGTERM came; the state was saved.
     ResourceError
-        If the folder is in use, or the disk is full.
+        If the folder is in use, the disk is full, or another process of the launch was lost.
     """
     fabric = make_fabric(training)
     fabric.launch()
-    with run.lock() if fabric.is_global_zero else _nothing():
-        _Fitting(task, training, run, fabric).run_to_end()
+    networks, optimizers = dict(task.networks), dict(task.optimizers)
+    try:
+        with (
+            run.lock() if run and fabric.is_global_zero else nullcontext(),
+            reduction.threads_for(training.reduction),
+            _lost_processes_named(fabric),
+        ):
+            _Fitting(task, training, run, fabric, networks).run_to_end()
+    finally:
+        task.networks, task.optimizers = networks, optimizers
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def _lost_processes_named(fabric: Fabric) -> Iterator[None]:
+    """Say in words what torch says in its own when another process of the launch is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        if fabric.world_size > 1 and ("gloo" in str(error) or isinstance(error, torch.distributed.DistError)):
+            raise ResourceError("another process of this launch has ended; its message says why") from None
+        raise
 
 
 @dataclass
 class _Fitting:
-    """One call of `fit`: the state that the steps share."""
+    """One call of `fit`: the state that the steps share. `plain` are the networks before anything wraps them."""
 
     task: Task
     training: TrainSettings
-    run: RunFolder
+    run: RunFolder | None
     fabric: Fabric
+    plain: dict[str, nn.Module]
     done: int = 0
-    plain: dict[str, nn.Module] = field(default_factory=dict)
     optimizer_states: dict[str, Any] = field(default_factory=dict)
     seconds_before: float = 0.0
     began: float = field(default_factory=time.monotonic)
+    reduction: Reduction = field(init=False)
 
     def run_to_end(self) -> None:
         """Set up, resume, step, save, export."""
         batches = sampling.Batches(self.training.seed, self.task.sample_count, self.training.batch_size)
-        if batches.batch_size % self.fabric.world_size:  # unequal shares would weigh samples unequally
-            raise UsageError(
-                f"a batch of {batches.batch_size} samples does not divide among {self.fabric.world_size} processes; "
-                f"take --batch-size {max(1, batches.batch_size // self.fabric.world_size) * self.fabric.world_size}"
-            )
-        # plain modules, kept aside: their names in a checkpoint are the same whatever wraps them
-        self.plain = dict(self.task.networks)
         self._resume()
-        self._wrap()
-        if self.fabric.is_global_zero:
-            self.run.keep_metrics_before(self.done)
-        if not self.run.checkpoint.is_file():
-            self._save()  # so that a run that diverges early has a state to go back to
-        shown = self.fabric.is_global_zero
+        self._wrap(batches.batch_size)
+        if self.writes:
+            self.writes.keep_metrics_before(self.done)
+            if not self.writes.checkpoint.is_file():
+                self._save()  # so that a run that diverges early has a state to go back to
         with (
-            _signals() as received,
-            progress(self.task.name, self.done, self.training.steps, shown=shown) as report,
+            signals.collected(wanted=self.run is not None) as received,
+            progress(self.task.name, self.done, self.training.steps, shown=self.writes is not None) as report,
         ):
             while self.done < self.training.steps:
                 loss = self._step(batches.ids(self.done))
                 report(self.done, loss)
-                if self.done % self.training.checkpoint_every == 0 or received or self.done == self.training.steps:
+                stopped_by = self._agree(received)
+                if self.done % self.training.checkpoint_every == 0 or stopped_by or self.done == self.training.steps:
                     self._save()
-                if received:
-                    name = signal.Signals(received[0]).name
-                    progress_made = f"after step {self.done} of {self.training.steps}"
-                    raise InterruptedRun(f"stopped by {name} {progress_made}; continue with --resume", received[0])
-        if self.fabric.is_global_zero:
-            save_weights(self.run, self.plain)
-            self._describe()
+                if stopped_by:
+                    self._stop(stopped_by)
+        if self.writes:
+            save_weights(self.writes, self.plain)
+            self._describe(self.writes)
+
+    @property
+    def writes(self) -> RunFolder | None:
+        """The run folder in the one process that writes it; None in the others."""
+        return self.run if self.fabric.is_global_zero else None
 
     def _resume(self) -> None:
-        if not self.run.checkpoint.is_file():
+        if not self.run or not self.run.checkpoint.is_file():
             return
         state = checkpoint.load(self.run)
         for name, network in self.plain.items():
@@ -182,22 +128,32 @@ class _Fitting:
         self.optimizer_states = state["optimizers"]
         self.done, self.seconds_before = state["step"], state["seconds"]
 
-    def _wrap(self) -> None:
-        for name, network in self.plain.items():
-            if any(parameter.requires_grad for parameter in network.parameters()):
-                self.task.networks[name] = self.fabric.setup_module(network)
-            else:
-                self.task.networks[name] = network.to(self.fabric.device)
+    def _wrap(self, batch_size: int) -> None:
+        """Move networks to the device and let fabric wrap what is trained; plain modules keep their names."""
+        trained = [
+            name
+            for name, network in self.plain.items()
+            if any(parameter.requires_grad for parameter in network.parameters())
+        ]
+        wrapped: dict[str, Any] = {
+            name: self.fabric.setup_module(network) if name in trained else network.to(self.fabric.device)
+            for name, network in self.plain.items()
+        }
+        self.task.networks = wrapped
+        optimizers: dict[str, Any] = {}
         for name, optimizer in self.task.optimizers.items():
             # before wrapping: the wrapper keeps a reference to the groups it finds
             if name in self.optimizer_states:
                 optimizer.load_state_dict(self.optimizer_states[name])
-            wrapped: Any = self.fabric.setup_optimizers(optimizer)
-            self.task.optimizers[name] = wrapped
+            optimizers[name] = self.fabric.setup_optimizers(optimizer)
+        self.task.optimizers = optimizers
+        self.reduction = reduction.choose(
+            self.training.reduction, self.fabric, [wrapped[name] for name in trained], batch_size
+        )
 
     def _step(self, ids: Tensor) -> float:
-        share = ids[self.fabric.global_rank :: self.fabric.world_size].to(self.fabric.device)
-        at = Step(self.done, self.training.steps, share, self.fabric.device, self.training.seed, self.fabric)
+        device = self.fabric.device
+        at = Step(self.done, self.training.steps, ids.to(device), device, self.training.seed, self.reduction)
         try:
             metrics = self.task.step(at)
         except DivergedError as error:
@@ -206,59 +162,48 @@ class _Fitting:
         last = self.done == self.training.steps
         every = self.task.evaluate_every
         slow = self.task.evaluate(self.done) if every and (self.done % every == 0 or last) else {}
-        if slow or last or at.number % self.training.log_every == 0:
-            row = {name: _number(value) for name, value in metrics.items()} | slow
-            if self.fabric.is_global_zero:
-                self.run.append_metrics({"step": at.number, "seconds": round(self._seconds(), 3), **row})
-        return _number(metrics["loss"])
+        if self.writes and (slow or last or at.number % self.training.log_every == 0):
+            self.writes.append_metrics({"step": at.number, "seconds": round(self._seconds(), 3), **metrics, **slow})
+        return metrics["loss"]
+
+    def _agree(self, received: list[int]) -> int:
+        """The signal that ends the run after this step, 0 for none: it may have reached some processes only."""
+        here = received[0] if received else 0
+        return int(max(max(row) for row in reduction.everywhere([here], self.fabric)))
+
+    def _stop(self, signal_number: int) -> None:
+        # a process that leaves makes the launcher end the others: not before the state is written
+        self.fabric.barrier()
+        name = signal.Signals(signal_number).name
+        progress_made = f"after step {self.done} of {self.training.steps}"
+        raise InterruptedRun(f"stopped by {name} {progress_made}; continue with --resume", signal_number)
 
     def _save(self) -> None:
         if not all(torch.isfinite(value).all() for network in self.plain.values() for value in network.parameters()):
             raise DivergedError(f"a weight is not finite after step {self.done}; {self._what_is_kept()}")
-        if self.fabric.is_global_zero:
+        if self.writes:
             state = {
                 "step": self.done,
                 "seconds": self._seconds(),
-                "seal": self.run.plan.digest(),
+                "seal": self.writes.plan.digest(),
                 "networks": {name: network.state_dict() for name, network in self.plain.items()},
                 "optimizers": {name: optimizer.state_dict() for name, optimizer in self.task.optimizers.items()},
             }
-            checkpoint.save(self.run, state)
+            checkpoint.save(self.writes, state)
 
     def _what_is_kept(self) -> str:
+        if not self.run:
+            return "try a lower learning rate"
         return f"{self.run.checkpoint} holds the last good state; try a lower --learning-rate"
 
     def _seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.began
 
-    def _describe(self) -> None:
+    def _describe(self, run: RunFolder) -> None:
         computed_on = {
             "device": torch.cuda.get_device_name() if self.fabric.device.type == "cuda" else self.fabric.device.type,
             "precision": choose_precision(self.training),
             "processes": self.fabric.world_size,
             "seconds": round(self._seconds(), 2),
         }
-        self.run.write_json("environment.json", self.run.read_json("environment.json") | computed_on)
-
-
-def _number(value: Tensor | float) -> float:
-    return float(value.detach()) if isinstance(value, Tensor) else float(value)
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them, so that a step ends and its state is saved."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def receive(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    previous = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        run.write_json("environment.json", run.read_json("environment.json") | computed_on)

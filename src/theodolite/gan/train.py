@@ -1,15 +1,17 @@
 """Training of a GAN: the game of the question to the letter, the stable one, and what is fitted."""
 
 import copy
-from typing import NamedTuple
+from collections.abc import Mapping
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from theodolite.engine.loop import Step, Task, fit
+from theodolite.engine.loop import fit
 from theodolite.engine.sampling import normal
 from theodolite.engine.schedules import half_cosine
+from theodolite.engine.task import Losses, Part, Step, Task
 from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import Dataset, load, record
 from theodolite.gan.model import build_discriminator, build_generator
@@ -18,13 +20,6 @@ from theodolite.kernel.runs import RunFolder
 BETAS = {"minimax": (0.5, 0.999), "relativistic": (0.0, 0.99)}  # of Adam: Radford et al. (2016); Huang et al. (2024)
 EVALUATIONS = 30  # in a run
 EVALUATED = 2000  # generated samples in each
-
-
-class Losses(NamedTuple):
-    """What one player minimises, and the part of it that is penalty."""
-
-    loss: Tensor
-    penalty: Tensor
 
 
 def minimax_value(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -79,36 +74,43 @@ class Game(Task):
         }
         self.evaluate_every = max(1, training.steps // EVALUATIONS) if data.truth is not None else 0
 
-    def step(self, at: Step) -> dict[str, Tensor | float]:
+    def step(self, at: Step) -> Mapping[str, float]:
         """Let D climb the value of the game once, then G descend it once."""
-        real = self._reals(at)
-        fake = self.networks["generator"](at.normal("latent", self.config.latent_dim))
-        of_discriminator = self._discriminator_loss(real, fake.detach())
-        self._descend(at, "discriminator", of_discriminator.loss)
-        # the same generated samples meet the D that has just learned from them
-        of_generator = self._value(*self.networks["discriminator"](torch.cat([real, fake])).chunk(2))
-        self._descend(at, "generator", of_generator)
+
+        @cache  # the same generated samples meet the D that has just learned from them
+        def play(part: Part) -> tuple[Tensor, Tensor]:
+            return self._reals(part), self.networks["generator"](part.normal("latent", self.config.latent_dim))
+
+        def of_discriminator(part: Part) -> Mapping[str, Tensor]:
+            real, fake = play(part)
+            return self._discriminator_losses(real, fake.detach())
+
+        def of_generator(part: Part) -> Mapping[str, Tensor]:
+            return {"loss": self._value(*self.networks["discriminator"](torch.cat(play(part))).chunk(2))}
+
+        means = self._descend(at, "discriminator", of_discriminator)
+        generator_loss = self._descend(at, "generator", of_generator)["loss"]
         self._follow(at.number)
-        return {"loss": of_discriminator.loss, "penalty": of_discriminator.penalty, "generator_loss": of_generator}
+        return {**means, "generator_loss": generator_loss}
 
     def _value(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         """Value of the game that the settings name."""
         value = minimax_value if self.config.objective == "minimax" else relativistic_value
         return value(real_scores, fake_scores)
 
-    def _discriminator_loss(self, real: Tensor, fake: Tensor) -> Losses:
+    def _discriminator_losses(self, real: Tensor, fake: Tensor) -> Mapping[str, Tensor]:
         inputs = torch.cat([real, fake])
         if self.config.objective == "minimax":
             scores = self.networks["discriminator"](inputs)
-            return Losses(-self._value(*scores.chunk(2)), torch.zeros(()))
+            return {"loss": -self._value(*scores.chunk(2)), "penalty": torch.zeros(())}
         inputs.requires_grad_(True)
         scores = self.networks["discriminator"](inputs)
         # the mean over reals and generated samples together is half of R1 + R2, and γ/2 (R1 + R2) is asked for
         penalty = self.config.gamma * gradient_penalty(scores, inputs)
-        return Losses(penalty - self._value(*scores.chunk(2)), penalty)
+        return {"loss": penalty - self._value(*scores.chunk(2)), "penalty": penalty}
 
-    def _reals(self, at: Step) -> Tensor:
-        """Real samples of this step; those on a grid are spread over their cells, as a smooth G could never hit it."""
+    def _reals(self, at: Part) -> Tensor:
+        """Real samples of this part; those on a grid are spread over their cells, as a smooth G could never hit it."""
         self.reals = self.reals.to(at.device)
         real = self.reals[at.ids]
         units = self.data.units
@@ -116,12 +118,13 @@ class Game(Task):
             real = real + (at.uniform("grain", real.shape[1]) - 0.5) * (units.grain / units.scale)
         return real
 
-    def _descend(self, at: Step, name: str, loss: Tensor) -> None:
+    def _descend(self, at: Step, name: str, losses: Losses) -> dict[str, float]:
         for group in self.optimizers[name].param_groups:
             group["lr"] = self.rates[name] * half_cosine(at.number, at.total)
         self.optimizers[name].zero_grad()
-        at.backward(loss)
+        means = at.backward(losses)
         self.optimizers[name].step()
+        return means
 
     @torch.no_grad()
     def _follow(self, number: int) -> None:

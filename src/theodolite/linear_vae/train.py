@@ -1,10 +1,14 @@
 """Training of the linear VAE: one step, and what is fitted."""
 
+from collections.abc import Mapping
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
-from theodolite.engine.loop import Step, Task, fit
+from theodolite.engine.loop import fit
 from theodolite.engine.schedules import half_cosine
+from theodolite.engine.task import Part, Step, Task
 from theodolite.kernel.runs import RunFolder
 from theodolite.linear_vae.ascent import threads_for
 from theodolite.linear_vae.config import LinearVAEConfig, LinearVAETraining
@@ -55,25 +59,26 @@ class Ascent(Task):
         }
         self.greatest = greatest_elbo(config, data)
 
-    def step(self, at: Step) -> dict[str, Tensor | float]:
+    def step(self, at: Step) -> Mapping[str, float]:
         """Move each network by one Adam step up the mean ELBO of the batch."""
-        x = self._samples_on(at.device)[at.ids]
         # half a cosine from the full step size to zero: the noise of the batches is averaged out towards the end
         rate = self.learning_rate * half_cosine(at.number, at.total)
-        losses: dict[str, Tensor | float] = {}
+        losses = {}
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            reparametrised = (self.config.method == "reparametrised") == (name == "vae")
-            noise = (
-                at.normal("encoder", self.config.draws, self.config.latent_dim).to(x.dtype) if reparametrised else None
-            )
-            loss = -self.networks[name](x, noise).mean()
             optimizer.zero_grad()
-            at.backward(loss)
+            means = at.backward(partial(self._losses, name))
             optimizer.step()
-            losses["loss" if name == "vae" else "rival_loss"] = loss
+            losses["loss" if name == "vae" else "rival_loss"] = means["loss"]
         return losses
+
+    def _losses(self, name: str, part: Part) -> Mapping[str, Tensor]:
+        x = self._samples_on(part.device)[part.ids]
+        reparametrised = (self.config.method == "reparametrised") == (name == "vae")
+        draws = (self.config.draws, self.config.latent_dim)
+        noise = part.normal("encoder", *draws).to(x.dtype) if reparametrised else None
+        return {"loss": -self.networks[name](x, noise).mean()}
 
     @torch.no_grad()
     def evaluate(self, number: int) -> dict[str, float]:

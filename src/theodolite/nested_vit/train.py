@@ -1,13 +1,16 @@
 """Training in three lessons: to recognise digits within windows, to find twins among windows, then to mark them."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from theodolite.data.twins import TwinCanvases
-from theodolite.engine.loop import Step, Task, fit
+from theodolite.engine.loop import fit
 from theodolite.engine.schedules import half_cosine
+from theodolite.engine.task import Part, Step, Task
 from theodolite.kernel.runs import RunFolder
 from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
 from theodolite.nested_vit.evaluation import evaluate
@@ -52,12 +55,16 @@ class Lessons(nn.Module):
         return loss + 0 * rest, {lesson: loss}
 
     def _digits(self, images: Tensor, truth: Truth) -> Tensor:
-        """Stage 1's local blocks alone, on the windows that hold something."""
+        """Stage 1's local blocks alone, on the windows that hold something; each canvas counts alike."""
         held = truth.digits.any(dim=1)
         windows = self.network.cut(images)
         seen = None if windows.seen is None else windows.seen[held]
         _, regions = self.network.within(0, *self.network.start(windows.pixels[held]), seen)
-        return cross_entropy(self.network.read_digits(regions), truth.digits[held])
+        logits = self.network.read_digits(regions)
+        # a mean over all these windows would depend on which canvases are computed together
+        counts = held.reshape(len(images), -1).sum(dim=1).tolist()
+        of_canvases = zip(logits.split(counts), truth.digits[held].split(counts), strict=True)
+        return torch.stack([cross_entropy(*each) for each in of_canvases]).mean()
 
     def _twins(self, images: Tensor, truth: Truth) -> Tensor:
         """Stage 1's global blocks alone; equal windows, the empty ones, are computed once."""
@@ -119,18 +126,22 @@ class TwinsTask(Task):
         ]
         return torch.optim.AdamW(groups, self.training.learning_rate, betas=(0.9, 0.98))
 
-    def step(self, at: Step) -> dict[str, Tensor | float]:
+    def step(self, at: Step) -> Mapping[str, float]:
         """Draw canvases, take the lesson of this step, move the weights it teaches."""
-        images, truth = batch(self.source, self.config, at.ids.tolist())
         lesson, number, total = lesson_at(at.number, at.total, self.config)
         lessons, optimizer = self.networks["lessons"], self.optimizers[lesson]
-        loss, noted = lessons(images.to(at.device), Truth(*(part.to(at.device) for part in truth)), lesson)
         lessons.zero_grad()
-        at.backward(loss)
+        means = at.backward(partial(self._losses, lesson))
         torch.nn.utils.clip_grad_norm_(lessons.parameters(), LARGEST_GRADIENT)
         for group in optimizer.param_groups:
             group["lr"] = self.training.learning_rate * PEAK[lesson] * rate(number, total)
         optimizer.step()
+        return means
+
+    def _losses(self, lesson: Lesson, part: Part) -> Mapping[str, Tensor]:
+        images, truth = batch(self.source, self.config, part.ids.tolist())
+        there = Truth(*(each.to(part.device) for each in truth))
+        loss, noted = self.networks["lessons"](images.to(part.device), there, lesson)
         return {"loss": loss, **noted}
 
     def evaluate(self, number: int) -> dict[str, float]:  # the same canvases at every step

@@ -1,11 +1,14 @@
 """Training of the video U-Net and of its twin without skips, on the same batches."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from theodolite.engine.devices import choose_device
-from theodolite.engine.loop import Step, Task, fit
+from theodolite.engine.loop import fit
 from theodolite.engine.schedules import half_cosine
+from theodolite.engine.task import Part, Step, Task
 from theodolite.kernel.errors import UsageError
 from theodolite.kernel.runs import RunFolder
 from theodolite.video_unet.config import VideoUNetConfig, VideoUNetTraining
@@ -49,24 +52,26 @@ class VideoUNetTask(Task):
         ]
         self.optimizers = {"adam": torch.optim.Adam(groups, lr=training.learning_rate, betas=(0.9, 0.99))}
 
-    def step(self, at: Step) -> dict[str, Tensor | float]:
+    def step(self, at: Step) -> Mapping[str, float]:
         """One step: reconstruct a batch with every network, follow the sum of their losses downhill."""
-        clips = to_tensor(self.clips.draw(at.ids.tolist()), at.device)
-        losses = {
-            f"loss_{name}": reconstruction_loss(self.config, network(clips), clips)
-            for name, network in self.networks.items()
-        }
         adam = self.optimizers["adam"]
         for group in adam.param_groups:
             group["lr"] = self.training.learning_rate * group["size"] * rate_share(at.number, at.total)
         adam.zero_grad()
-        # the networks share no weight, so the gradient of the sum is that of each loss for its own network
-        loss = torch.stack(list(losses.values())).sum()
-        at.backward(loss)
+        means = at.backward(self._losses)
         for network in self.networks.values():
             torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         adam.step()
-        return {"loss": loss, **losses}
+        return means
+
+    def _losses(self, part: Part) -> Mapping[str, Tensor]:
+        clips = to_tensor(self.clips.draw(part.ids.tolist()), part.device)
+        losses = {
+            f"loss_{name}": reconstruction_loss(self.config, network(clips), clips)
+            for name, network in self.networks.items()
+        }
+        # the networks share no weight, so the gradient of the sum is that of each loss for its own network
+        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
 
 def initial_size(tensor: Tensor) -> float:
