@@ -3,12 +3,13 @@
 import hashlib
 import importlib
 import json
+import math
 import sys
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +73,9 @@ def count_samples(source: str | Path) -> int:
         return len(image_files(path))
     if path.suffix.lower() == ".npy":
         with path.open("rb") as file:
-            shape, _ = _npy_header(file, str(path), path.stat().st_size)
-        return int(shape[0])
+            header = npy_header(file, str(path), path.stat().st_size)
+        _within_budget(str(path), header.bytes)
+        return header.shape[0]
     return len(load_samples(path))
 
 
@@ -213,28 +215,58 @@ def _existing(source: str | Path) -> Path:
     return path
 
 
-def _npy_header(file: BinaryIO, name: str, size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type as the header says, held against the bytes that are there."""
+class NpyHeader(NamedTuple):
+    """What the header of a ``.npy`` file says, and it is true of the file's size."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    columns_first: bool  # Fortran order
+    offset: int  # of the first number, in bytes
+
+    @property
+    def bytes(self) -> int:
+        """Size of the numbers."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def npy_header(file: BinaryIO, name: str, size: int) -> NpyHeader:
+    """Read shape and type as the header says, held against the bytes that are there.
+
+    Parameters
+    ----------
+    file : binary file
+        At its start; left at the first number.
+    name : str
+        What errors call it.
+    size : int
+        Of the whole file, in bytes.
+
+    Raises
+    ------
+    DataError
+        If it is no array of plain numbers with at least one axis, or the header lies about the size.
+    """
     try:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
+        shape, columns_first, dtype = read(file)
     except Exception as error:  # the header is Python text: what is damaged fails in many ways
         raise DataError(f"{name} is not a NumPy array: {_first_line(error)}") from None
     if dtype.kind not in "biuf":
         raise DataError(f"{name} holds {dtype}; plain numbers are needed (nothing pickled is read)")
-    said = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if said != size - file.tell() or any(side < 0 for side in shape):
-        raise DataError(f"{name} is damaged: {shape} of {dtype} is {said} bytes, {size - file.tell()} are there")
+    header = NpyHeader(shape, dtype, columns_first, file.tell())
+    if header.bytes != size - header.offset or any(side < 0 for side in shape):
+        raise DataError(
+            f"{name} is damaged: {shape} of {dtype} is {header.bytes} bytes, {size - header.offset} are there"
+        )
     if not shape:
         raise DataError(f"{name} holds a single number; samples are needed along the first axis")
-    _within_budget(name, said)
-    return shape, dtype
+    return header
 
 
 def _read_npy(file: BinaryIO, name: str, size: int) -> Samples:
     start = file.tell()
-    _npy_header(file, name, size)
+    _within_budget(name, npy_header(file, name, size).bytes)
     file.seek(start)
     try:
         return np.asarray(np.load(file, allow_pickle=False))
