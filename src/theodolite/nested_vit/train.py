@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from theodolite.data.twins import TwinCanvases
 from theodolite.engine.loop import fit
@@ -62,9 +63,10 @@ class Lessons(nn.Module):
         _, regions = self.network.within(0, *self.network.start(windows.pixels[held]), seen)
         logits = self.network.read_digits(regions)
         # a mean over all these windows would depend on which canvases are computed together
-        counts = held.reshape(len(images), -1).sum(dim=1).tolist()
-        of_canvases = zip(logits.split(counts), truth.digits[held].split(counts), strict=True)
-        return torch.stack([cross_entropy(*each) for each in of_canvases]).mean()
+        of_canvas = held.reshape(len(images), -1)
+        weight = (1 / of_canvas.sum(dim=1, keepdim=True)).expand_as(of_canvas)[of_canvas] / len(images)
+        of_windows = F.binary_cross_entropy_with_logits(logits, truth.digits[held].to(logits.dtype), reduction="none")
+        return (weight * of_windows.mean(dim=1)).sum()
 
     def _twins(self, images: Tensor, truth: Truth) -> Tensor:
         """Stage 1's global blocks alone; equal windows, the empty ones, are computed once."""
