@@ -21,7 +21,8 @@ class Climb(NamedTuple):
     """What a procedure arrived at.
 
     ``gaps`` (iterations + 1,) holds how far the ELBO was below the greatest one, in nats per sample, at the start and
-    after each iteration; ``weights`` are those of the last; ``converged`` says whether its gap is within the tolerance.
+    after each iteration; ``weights`` are those of the last; ``converged`` says whether its gap is within the tolerance,
+    and never where the noise is so far below the data that rounding alone may be more than that.
     """
 
     weights: Weights
@@ -86,7 +87,8 @@ def climb(
     greatest = ppca.greatest_elbo(values, k, ppca.learned_noise_variance(values, k) if noise is None else noise)
     track = _Track(greatest, max_iter, tol)
     weights = _in_units(_WAYS[method](problem, track), scale, prior_variance, noise_variance)
-    return Climb(weights, np.array(track.gaps), track.gaps[-1] <= tol)
+    rounding = float(np.finfo(float).eps) * abs(greatest)
+    return Climb(weights, np.array(track.gaps), max(track.gaps[-1], rounding) <= tol)
 
 
 class _Problem(NamedTuple):
