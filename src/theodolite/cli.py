@@ -5,9 +5,11 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
@@ -16,6 +18,7 @@ from pydantic import ValidationError
 from theodolite import families
 from theodolite.families import FAMILIES, Family
 from theodolite.kernel.errors import AUDIT_FAILED, DataError, InterruptedRun, ResourceError, TheodoliteError, UsageError
+from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.records import Audit, Plan
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.settings import Settings, explain, read_toml
@@ -36,7 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)
     sys.exit(_run([word for word in words if word != "--debug"], debug))
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, where nothing collects signals in order to save a state first."""
+    signal.signal(number, signal.SIG_IGN)  # a second one would cut the first one's line
+    # no handler of errors takes this one for its own
+    raise SystemExit(_complain(InterruptedRun(f"stopped by {signal.Signals(number).name}", number)))
 
 
 def _run(words: list[str], debug: bool) -> int:
@@ -162,7 +174,7 @@ def _train(family: Family) -> Callable[..., None]:
             run = families.resume(path, **fields)
         else:
             run = families.train(family.name, path, force=force, **fields)
-        if families.is_first_process():
+        if is_first_process():
             after = f"audit {shlex.quote(str(run.path))}"
             _say(json, {"run": str(run.path), **(run.metrics() or [{}])[-1]}, f"trained: {run.path}", after, family)
 

@@ -1,6 +1,5 @@
 """Plan, train, audit and report of any family, by name: what the command line, the demo and a notebook call."""
 
-import os
 import shlex
 import shutil
 import sys
@@ -14,6 +13,7 @@ from typing import Any, cast
 
 from theodolite.kernel.environment import describe
 from theodolite.kernel.errors import DataError, ResourceError, UsageError
+from theodolite.kernel.launch import end_with_launcher, is_first_process, launch_name
 from theodolite.kernel.records import Audit, Plan
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.settings import Settings, TrainSettings
@@ -120,11 +120,12 @@ def train(name: str, out: str | Path, *, force: bool = False, **fields: Any) -> 
     -------
     RunFolder
     """
+    end_with_launcher()
     family = find(name)
     config, training = split(family, fields)
     if is_first_process():
         run = RunFolder.create(Path(out), name, config, training, _plan(family, config), force=force)
-        started = {"command": command(), "started": time.strftime("%Y-%m-%d %H:%M:%S"), "launch": _launch()}
+        started = {"command": command(), "started": time.strftime("%Y-%m-%d %H:%M:%S"), "launch": launch_name()}
         run.write_json("environment.json", describe() | started)
     else:
         run = _await_folder(Path(out))
@@ -158,21 +159,11 @@ def _discarded_unless_begun(run: RunFolder) -> Iterator[None]:
         raise
 
 
-def is_first_process() -> bool:
-    """Whether this process speaks and writes for all of a torchrun launch; true outside one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _launch() -> str:
-    """What the processes of one torchrun launch have in common, and those of another have not."""
-    return f"{os.environ.get('MASTER_PORT', '')}/{os.getppid()}" if "RANK" in os.environ else ""
-
-
 def _await_folder(path: Path) -> RunFolder:
     """Wait until the first process of this launch has made the run folder."""
     run = RunFolder(path)
     for _ in range(_SECONDS_TO_WAIT * 10):
-        if run.read_json("environment.json").get("launch") == _launch():
+        if run.read_json("environment.json").get("launch") == launch_name():
             return run
         time.sleep(0.1)
     raise ResourceError(
@@ -188,6 +179,7 @@ def resume(out: str | Path, *, steps: int | None = None) -> RunFolder:
     UsageError
         If the family trains nothing, or fewer steps are asked for than were stored.
     """
+    end_with_launcher()
     run = RunFolder.open(Path(out))
     family = find(run.family)
     if family.training is None:
@@ -197,6 +189,7 @@ def resume(out: str | Path, *, steps: int | None = None) -> RunFolder:
         raise UsageError(f"steps={steps} is fewer than the {training.steps} the run was started with; it can only grow")
     if steps is not None:
         training = family.training.build(**training.model_dump() | {"steps": steps})
+    if steps is not None and is_first_process():
         run.store_settings(family.name, config, training)
     family.part("train").train(config, training, run)
     return run

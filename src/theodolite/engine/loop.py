@@ -3,6 +3,7 @@
 import logging
 import signal
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from theodolite.kernel.settings import TrainSettings
 
 # fabric tells of its precision and of each process that joins; what matters of it stands in environment.json
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+# torch remarks, in every process, that the gradient of a layer with one output may lie in memory either way
+warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
 
 
 def fit(task: Task, training: TrainSettings, run: RunFolder | None = None) -> None:
@@ -70,7 +73,7 @@ def _lost_processes_named(fabric: Fabric) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if fabric.world_size > 1 and ("gloo" in str(error) or isinstance(error, torch.distributed.DistError)):
-            raise ResourceError("another process of this launch has ended; its message says why") from None
+            raise ResourceError("another process of this launch has ended; its message says why") from error
         raise
 
 

@@ -15,6 +15,7 @@ from theodolite.engine.task import Losses, Part, Step, Task
 from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import Dataset, load, record
 from theodolite.gan.model import build_discriminator, build_generator
+from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.runs import RunFolder
 
 BETAS = {"minimax": (0.5, 0.999), "relativistic": (0.0, 0.99)}  # of Adam: Radford et al. (2016); Huang et al. (2024)
@@ -159,5 +160,6 @@ def train(config: GANConfig, training: GANTraining, run: RunFolder) -> None:
         If a loss stops being finite.
     """
     data = load(config)
-    record(run, config, data)
+    if is_first_process():
+        record(run, config, data)
     fit(Game(config, training, data), training, run)

@@ -39,7 +39,7 @@ class TrainSettings(Settings):
         "auto", description="auto is bf16-mixed on GPUs that have it, else 32-true"
     )
     reduction: Literal["plain", "fixed"] = Field(
-        "plain", description="fixed adds gradients in one order, so that 1, 2, 4 or 8 processes end bitwise equal; slower"
+        "plain", description="fixed adds gradients in one order: 1, 2, 4 or 8 processes end bitwise equal; slower"
     )
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints")
     log_every: int = Field(10, ge=1, description="steps between lines of metrics.jsonl")

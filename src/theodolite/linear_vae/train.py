@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from theodolite.engine.loop import fit
 from theodolite.engine.schedules import half_cosine
 from theodolite.engine.task import Part, Step, Task
+from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.runs import RunFolder
 from theodolite.linear_vae.ascent import threads_for
 from theodolite.linear_vae.config import LinearVAEConfig, LinearVAETraining
@@ -113,6 +114,8 @@ def train(config: LinearVAEConfig, training: LinearVAETraining, run: RunFolder) 
         If the loss stops being finite.
     """
     data = load(config)
-    run.write_json("data.json", {"path": config.data, "sha256": data.sha256, "held_out": data.held_out_ids.tolist()})
+    if is_first_process():
+        noted = {"path": config.data, "sha256": data.sha256, "held_out": data.held_out_ids.tolist()}
+        run.write_json("data.json", noted)
     with threads_for(training.batch_size * config.draws * data.train.shape[1] * config.latent_dim):
         fit(Ascent(config, training, data), training, run)

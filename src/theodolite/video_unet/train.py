@@ -10,6 +10,7 @@ from theodolite.engine.loop import fit
 from theodolite.engine.schedules import half_cosine
 from theodolite.engine.task import Part, Step, Task
 from theodolite.kernel.errors import UsageError
+from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.runs import RunFolder
 from theodolite.video_unet.config import VideoUNetConfig, VideoUNetTraining
 from theodolite.video_unet.losses import reconstruction_loss, to_tensor
@@ -106,5 +107,6 @@ def train(config: VideoUNetConfig, training: VideoUNetTraining, run: RunFolder) 
             "precision=bf16-mixed gives wrong weight gradients of 3-D convolutions on a processor; use 32-true or a GPU"
         )
     clips = samples(config)
-    run.write_json("data.json", {**clips.origin, "training": clips.count, "warnings": list(clips.warnings)})
+    if is_first_process():
+        run.write_json("data.json", {**clips.origin, "training": clips.count, "warnings": list(clips.warnings)})
     fit(VideoUNetTask(config, training, clips), training, run)
