@@ -85,3 +85,20 @@ def test_an_ascent_leaves_a_subspace_that_has_no_gradient(noise):
     delta = ppca.learned_noise_variance(values, 2) if noise is None else noise
     assert seen[0] == worst.log_likelihood
     assert_identity(found.log_likelihood, ppca.greatest_elbo(values, 2, delta))
+
+
+def test_a_power_step_worse_than_the_start_is_not_the_end():
+    # two directions just above the noise, and draws that miss the better one at first
+    R = np.diag([2.0, 1.01, *[0.1] * 7])
+
+    class Unlucky:
+        def __init__(self):
+            start, miss = np.zeros((9, 1)), np.zeros((9, 1))
+            start[1], miss[2] = 1, 1
+            self.draws = iter([start, miss, np.ones((9, 1))])
+
+        def standard_normal(self, shape):
+            return next(self.draws)
+
+    found = quasi_newton.ascend(R, 1, noise=1.0, least_noise=1e-8, generator=Unlucky(), enough=lambda _: False)
+    assert_identity(found.log_likelihood, ppca.greatest_elbo(np.diag(R) ** 2, 1, 1.0))

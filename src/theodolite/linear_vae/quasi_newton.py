@@ -138,19 +138,22 @@ def ascend(
             raise _Enough
         return -at.log_likelihood, -at.gradient.ravel()
 
-    used = 0
+    end, used = best, 0
     with suppress(_Enough):
         descent(start)
         while used < latent_dim:
-            axes = best.axes[:, :used]
+            axes = end.axes[:, :used]
             residual = rows - rows @ axes @ axes.T
             fresh = residual.T @ (residual @ generator.standard_normal((d, latent_dim - used)))
             basis, _ = np.linalg.qr(np.concatenate([axes, fresh], axis=1))
             at = profile(rows, basis, noise=noise, least_noise=least_noise)
             # columns as long as the model's deviations: turning any two of them then costs about as much
             start = at.axes * np.sqrt(np.maximum(at.variances, at.noise))
-            fmin_l_bfgs_b(descent, start.ravel(), m=MEMORY, factr=0, pgtol=0, maxfun=FOREVER, maxiter=FOREVER)
-            used = int(np.sum(best.variances > best.noise))
+            flat, *_ = fmin_l_bfgs_b(
+                descent, start.ravel(), m=MEMORY, factr=0, pgtol=0, maxfun=FOREVER, maxiter=FOREVER
+            )
+            end = profile(rows, flat.reshape(d, latent_dim), noise=noise, least_noise=least_noise)
+            used = int(np.sum(end.variances > end.noise))
     return best
 
 
