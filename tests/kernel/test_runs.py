@@ -1,15 +1,12 @@
-import errno
-import json
 import os
 
 import numpy as np
 import pytest
 from pydantic import Field
 
-from theodolite.kernel.environment import describe
 from theodolite.kernel.errors import DataError, InterruptedRun, ResourceError, TheodoliteError, UsageError
 from theodolite.kernel.records import Audit, Plan
-from theodolite.kernel.runs import RunFolder, write_atomically
+from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.settings import Settings, TrainSettings
 
 
@@ -94,7 +91,7 @@ def test_metrics_survive_a_line_cut_short_and_a_resume(tmp_path):
     assert [row["step"] for row in run.metrics()] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("damage", [b"\xff\xfe", b"[1, 2]", b"3", b'{"loss": 1.0}', b"[" * 100_000])
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"[1, 2]", b"3", b'{"loss": 1.0}', b'{"step": "1"}', b"[" * 100_000])
 def test_a_line_of_metrics_that_is_none_ends_them(tmp_path, damage):
     run = make(tmp_path / "run")
     run.append_metrics({"step": 0, "loss": 1.0})
@@ -110,29 +107,6 @@ def test_a_damaged_document_is_one_line(tmp_path, damage):
     with pytest.raises(DataError, match=r"environment\.json is damaged"):
         run.read_json("environment.json")
     assert run.read_json("absent.json") == {}
-
-
-def test_a_failed_write_leaves_the_old_file_whole(tmp_path, monkeypatch):
-    path = tmp_path / "last.ckpt"
-    write_atomically(path, b"old")
-
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ResourceError, match=r"disk full while writing .* old file is intact: free space"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(ResourceError, match=r"new\.ckpt \(0\.0 MB\): free space"):
-        write_atomically(tmp_path / "new.ckpt", b"new")
-
-
-def test_a_line_of_metrics_that_cannot_be_written_names_the_file(tmp_path):
-    run = make(tmp_path / "run")
-    (run.path / "metrics.jsonl").symlink_to("/dev/full")
-    with pytest.raises(ResourceError, match=r"disk full while writing .*metrics\.jsonl"):
-        run.append_metrics({"step": 0})
 
 
 def test_a_pipe_or_a_device_is_no_record(tmp_path):
@@ -175,9 +149,3 @@ def test_exit_codes_are_those_of_the_manual():
     assert codes == {"UsageError": 2, "DataError": 3, "DivergedError": 4, "ResourceError": 5}
     assert InterruptedRun("", 2).exit_code == 130
     assert InterruptedRun("", 15).exit_code == 143
-
-
-def test_the_environment_is_plain_json():
-    found = describe()
-    assert json.loads(json.dumps(found)) == found
-    assert found["versions"]["numpy"] == np.__version__

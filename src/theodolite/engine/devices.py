@@ -1,4 +1,4 @@
-"""Where and in which precision a run is computed, chosen unless it is asked for."""
+"""Where a run is computed, chosen unless it is asked for."""
 
 import os
 
@@ -30,19 +30,8 @@ def choose_device(training: TrainSettings) -> torch.device:
     return torch.device(training.device)
 
 
-def choose_precision(training: TrainSettings) -> str:
-    """Return the precision asked for; left to itself, bf16-mixed on GPUs that compute in it, else float32.
-
-    On the CPU never bf16: torch 2.13 returns wrong conv3d weight gradients there (kernel 3, depth 2), without a word.
-    """
-    if training.precision != "auto":
-        return training.precision
-    on_gpu = choose_device(training).type == "cuda"
-    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
-
-
-def make_fabric(training: TrainSettings) -> Fabric:
-    """Build the Fabric for these settings; under torchrun, one process of a data-parallel group."""
+def make_fabric(training: TrainSettings, precision: str = "32-true") -> Fabric:
+    """Build the Fabric for these settings and a precision; under torchrun, one process of a data-parallel group."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     processes_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return Fabric(
@@ -50,5 +39,5 @@ def make_fabric(training: TrainSettings) -> Fabric:
         devices=processes_here,
         num_nodes=max(1, processes // processes_here),
         strategy="ddp" if processes > 1 else "auto",
-        precision=choose_precision(training),  # type: ignore[arg-type]  # a str here, checked by TrainSettings; a Literal there
+        precision=precision,  # type: ignore[arg-type]  # a str here, `precision.choose_precision` returned it; a Literal there
     )

@@ -1,61 +1,61 @@
-"""What this machine has and how fast it is, measured: ``theodolite doctor``."""
+"""What this machine has, how fast it is, and where its bfloat16 is right, measured: ``theodolite doctor``."""
 
-import statistics
-import time
-from collections.abc import Callable
+import math
 from typing import Any
 
 import torch
 
 from theodolite.engine.devices import best_device
-from theodolite.kernel.environment import describe
+from theodolite.engine.precision import check, standard_layers
+from theodolite.engine.rates import closed_form_rates, copy_rate, matmul_rate
+from theodolite.kernel.environment import describe, keep_rates
+from theodolite.kernel.errors import ResourceError
 
-_REPEATS = 5
 _PRECISIONS = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def examine() -> dict[str, Any]:
-    """Return versions, device, memory, and measured rates.
+    """Return versions, device, memory, measured rates and checks, and keep the rates that plans state times by.
 
     Returns
     -------
     dict
         `kernel.environment.describe` and ``device``, ``device_memory_bytes``, ``threads``, ``gflop_per_second``
-        (by precision, of a square matrix product, a multiply-add counted as two) and ``copy_gb_per_second``.
+        (by precision, of a square matrix product, a multiply-add counted as two), ``copy_gb_per_second``,
+        ``closed_form`` (`kernel.environment.Rates`), ``bfloat16`` (by layer kind: ``layer``, ``error`` relative to
+        float32 and None where not finite, ``allowed``, ``right``, ``where``), and ``kept``, a sentence.
     """
     device = best_device()
     on_gpu = device.type == "cuda"
     size = 8192 if on_gpu else 1024
     found = describe()
     memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else found["memory_bytes"]
+    closed_form = closed_form_rates()
+    try:
+        kept = f"rates kept in {keep_rates(closed_form)}"
+    except ResourceError as error:
+        kept = f"rates not kept: {error}"
     return found | {
         "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
         "device_memory_bytes": memory,
         "threads": torch.get_num_threads(),
         "gflop_per_second": {name: round(matmul_rate(device, dtype, size), 1) for name, dtype in _PRECISIONS.items()},
         "copy_gb_per_second": round(copy_rate(device, 2**26), 1),
+        "closed_form": closed_form.model_dump(),
+        "bfloat16": check_bfloat16(device),
+        "kept": kept,
     }
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
-    """Rate of a product of two size × size matrices in 10⁹ operations a second, median of five."""
-    left = torch.ones(size, size, dtype=dtype, device=device)
-    return 2 * size**3 / _median_seconds(lambda: left @ left, device) / 1e9
-
-
-def copy_rate(device: torch.device, count: int) -> float:
-    """Rate of copying `count` float32 numbers in 10⁹ bytes a second, read and written both counted, median of five."""
-    source = torch.ones(count, device=device)
-    target = torch.empty_like(source)
-    return 8 * count / _median_seconds(lambda: target.copy_(source), device) / 1e9
-
-
-def _median_seconds(work: Callable[[], object], device: torch.device) -> float:
-    times = []
-    for _ in range(_REPEATS + 1):
-        began = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])  # the first one warms up
+def check_bfloat16(device: torch.device) -> list[dict[str, Any]]:
+    """Check in bfloat16 every kind of layer that the families are made of; see `precision.check`."""
+    return [
+        {
+            "layer": found.layer,
+            "error": found.error if math.isfinite(found.error) else None,
+            "allowed": found.bound,
+            "right": found.right,
+            "where": found.where,
+        }
+        for found in (check(layer, device) for layer in standard_layers())
+    ]

@@ -8,7 +8,8 @@ from safetensors.torch import save
 from torch import nn
 
 from theodolite.kernel.errors import DataError
-from theodolite.kernel.runs import RunFolder, write_atomically
+from theodolite.kernel.files import write_atomically
+from theodolite.kernel.runs import RunFolder
 
 
 def save_weights(run: RunFolder, networks: Mapping[str, nn.Module]) -> None:

@@ -14,8 +14,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from theodolite.engine import checkpoint, reduction, sampling, signals
-from theodolite.engine.devices import choose_precision, make_fabric
+from theodolite.engine.devices import make_fabric
 from theodolite.engine.export import save_weights
+from theodolite.engine.precision import settle_precision
 from theodolite.engine.progress import progress
 from theodolite.engine.task import Reduction, Step, Task
 from theodolite.kernel.errors import DivergedError, InterruptedRun, ResourceError
@@ -52,7 +53,8 @@ def fit(task: Task, training: TrainSettings, run: RunFolder | None = None) -> No
     ResourceError
         If the folder is in use, the disk is full, or another process of the launch was lost.
     """
-    fabric = make_fabric(training)
+    precision = settle_precision(training, task.networks, run)
+    fabric = make_fabric(training, precision)
     fabric.launch()
     networks, optimizers = dict(task.networks), dict(task.optimizers)
     try:
@@ -87,7 +89,7 @@ class _Fitting:
     fabric: Fabric
     plain: dict[str, nn.Module]
     done: int = 0
-    optimizer_states: dict[str, Any] = field(default_factory=dict)
+    optimizer_states: dict[str, Any] | None = None
     seconds_before: float = 0.0
     began: float = field(default_factory=time.monotonic)
     reduction: Reduction = field(init=False)
@@ -126,8 +128,7 @@ class _Fitting:
         if not self.run or not self.run.checkpoint.is_file():
             return
         state = checkpoint.load(self.run)
-        for name, network in self.plain.items():
-            network.load_state_dict(state["networks"][name])
+        checkpoint.restore_networks(self.run.checkpoint, state["networks"], self.plain)
         self.optimizer_states = state["optimizers"]
         self.done, self.seconds_before = state["step"], state["seconds"]
 
@@ -146,8 +147,8 @@ class _Fitting:
         optimizers: dict[str, Any] = {}
         for name, optimizer in self.task.optimizers.items():
             # before wrapping: the wrapper keeps a reference to the groups it finds
-            if name in self.optimizer_states:
-                optimizer.load_state_dict(self.optimizer_states[name])
+            if self.run and self.optimizer_states is not None:
+                checkpoint.restore_optimizer(self.run.checkpoint, self.optimizer_states, name, optimizer)
             optimizers[name] = self.fabric.setup_optimizers(optimizer)
         self.task.optimizers = optimizers
         self.reduction = reduction.choose(
@@ -205,7 +206,6 @@ class _Fitting:
     def _describe(self, run: RunFolder) -> None:
         computed_on = {
             "device": torch.cuda.get_device_name() if self.fabric.device.type == "cuda" else self.fabric.device.type,
-            "precision": choose_precision(self.training),
             "processes": self.fabric.world_size,
             "seconds": round(self._seconds(), 2),
         }

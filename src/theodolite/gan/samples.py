@@ -13,7 +13,8 @@ from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import recorded_units
 from theodolite.gan.model import build_discriminator, build_generator
 from theodolite.kernel.errors import DataError, UsageError
-from theodolite.kernel.runs import RunFolder, write_array
+from theodolite.kernel.files import write_array
+from theodolite.kernel.runs import RunFolder
 
 Floats = NDArray[np.float64]
 BLOCK = 65_536  # samples at once

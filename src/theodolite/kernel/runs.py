@@ -4,15 +4,12 @@ It holds ``config.toml``, ``plan.json``, ``environment.json``, ``metrics.jsonl``
 ``audit.json``, ``exhibits/``, ``report.html`` and ``LOCK``.
 """
 
-import errno
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +17,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from theodolite.kernel.errors import DataError, ResourceError, UsageError
+from theodolite.kernel.files import append_line, remove_drafts, why_not_written, write_array, write_atomically
 from theodolite.kernel.records import Audit, Plan, Record
 from theodolite.kernel.settings import Settings, TrainSettings, read_toml
 
@@ -28,42 +26,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Settings)
 R = TypeVar("R", bound=Record)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that at any moment either the old or the new content is there, whole.
-
-    Raises
-    ------
-    ResourceError
-        If the disk is full or the folder cannot be written.
-    """
-    draft = path.with_name(path.name + ".part")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise ResourceError(_why_not_written(path, len(content), error)) from None
-
-
-def write_array(path: Path, array: "NDArray[Any]") -> None:
-    """Write a ``.npy`` file, whole or not at all, without pickles; see `write_atomically`."""
-    import numpy as np  # a tenth of a second that `theodolite --help` does not spend
-
-    buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_atomically(path, buffer.getvalue())
-
-
-def _why_not_written(path: Path, size: int, error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        intact = "; the old file is intact" if path.exists() else ""
-        return f"disk full while writing {path} ({size / 1e6:.1f} MB){intact}: free space, then repeat the command"
-    return f"cannot write {path}: {error.strerror or error}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +65,7 @@ class RunFolder:
         try:
             (path / "exhibits").mkdir(parents=True)
         except OSError as error:
-            raise ResourceError(f"cannot make the run folder {path}: {error.strerror or error}") from None
+            raise ResourceError(why_not_written(path, 0, error)) from None
         run = cls(path)
         run.store_settings(family, config, training)
         run.write_record("plan.json", plan)
@@ -197,13 +159,8 @@ class RunFolder:
         return f"{name}.npy"
 
     def append_metrics(self, row: dict[str, float]) -> None:
-        """Add a line to metrics.jsonl."""
-        path, line = self.path / "metrics.jsonl", json.dumps(row) + "\n"
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(line)
-        except OSError as error:
-            raise ResourceError(_why_not_written(path, len(line), error)) from None
+        """Add a line to metrics.jsonl; half of one ends what `metrics` reads, and a resumed run writes it again."""
+        append_line(self.path / "metrics.jsonl", json.dumps(row))
 
     def metrics(self) -> list[dict[str, float]]:
         """All lines of metrics.jsonl, up to one cut short by a crash."""
@@ -215,7 +172,7 @@ class RunFolder:
                 row = json.loads(line)
             except (ValueError, RecursionError):
                 break
-            if not isinstance(row, dict) or "step" not in row:
+            if not isinstance(row, dict) or not isinstance(row.get("step"), (int, float)):
                 break
             rows.append(row)
         return rows
@@ -228,11 +185,18 @@ class RunFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the folder for one writer; a second one is told so."""
-        with (self.path / "LOCK").open("w", encoding="utf-8") as file:
+        path = self.path / "LOCK"
+        try:
+            file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise ResourceError(why_not_written(path, 0, error)) from None
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise ResourceError(
                     f"another process is writing to {self.path}; wait for it or choose another --out"
                 ) from None
+            for folder in (self.path, self.exhibits):
+                remove_drafts(folder)
             yield

@@ -36,7 +36,7 @@ class TrainSettings(Settings):
     seed: int = Field(0, ge=0, lt=2**63, description="every random draw is a function of seed, step and sample")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes a GPU where there is one")
     precision: Literal["auto", "32-true", "64-true", "bf16-mixed"] = Field(
-        "auto", description="auto is bf16-mixed on GPUs that have it, else 32-true"
+        "auto", description="auto is bf16-mixed on GPUs that compute it faster and right, else 32-true"
     )
     reduction: Literal["plain", "fixed"] = Field(
         "plain", description="fixed adds gradients in one order: 1, 2, 4 or 8 processes end bitwise equal; slower"

@@ -13,7 +13,8 @@ from theodolite.data.images import load_image
 from theodolite.engine.devices import best_device
 from theodolite.engine.export import load_weights
 from theodolite.kernel.errors import DataError, UsageError
-from theodolite.kernel.runs import RunFolder, write_array, write_atomically
+from theodolite.kernel.files import write_array, write_atomically
+from theodolite.kernel.runs import RunFolder
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.exhibits import tinted
 from theodolite.nested_vit.model import NestedViT

@@ -13,7 +13,8 @@ import vl_convert
 from markupsafe import Markup
 
 from theodolite.kernel.errors import DataError, UsageError
-from theodolite.kernel.runs import RunFolder, write_atomically
+from theodolite.kernel.files import write_atomically
+from theodolite.kernel.runs import RunFolder
 from theodolite.report.exhibits import Shown
 from theodolite.report.palette import stylesheet
 from theodolite.report.sections import Section, section

@@ -36,7 +36,26 @@ def print_examination(found: dict[str, Any]) -> None:
     for name, rate in found["gflop_per_second"].items():
         table.add_row(f"matrix product, {name}", f"{number(round(rate))} GFLOP/s")
     table.add_row("memory copy", f"{number(found['copy_gb_per_second'])} GB/s")
-    Console(highlight=False, markup=False).print(table)
+    for name, rate in found["closed_form"].items():
+        table.add_row(name.replace("_", " "), _rate(name, rate))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    checks = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("layer in bfloat16", "error", "allowed", "verdict"):
+        checks.add_column(column, overflow="fold")
+    for check in found["bfloat16"]:
+        error = number(check["error"], figures=2) if check["error"] is not None else "not finite"
+        verdict = "right" if check["right"] else f"wrong: {check['where']}"
+        checks.add_row(check["layer"], error, number(check["allowed"], figures=2), verdict)
+    console.print(checks)
+    console.print(found["kept"])
+
+
+def _rate(name: str, rate: float) -> str:
+    """A rate of `kernel.environment.Rates` with its unit."""
+    if name == "read":
+        return f"{number(rate / 1e9)} GB/s"
+    return f"{number(rate * 1e9)} ns · d³" if name.startswith("eigh") else f"{number(rate / 1e9)} 10⁹ multiply-adds/s"
 
 
 def _print_plan(plan: Plan, console: Console) -> None:
