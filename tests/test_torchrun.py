@@ -1,41 +1,134 @@
-"""The same command under torchrun: two processes, the weights of one."""
+"""The same command under torchrun: the weights of one process, one end for all, and no process left behind."""
 
+import fcntl
 import os
-import subprocess
+import signal
 import sys
+import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.launched import is_alive, run, start, wait_until, workers_of
 from tests.tolerances import assert_identity
 
-COMMAND = ["-m", "theodolite", "linear-vae", "train", "--steps", "20", "--device", "cpu"]
+from theodolite import families
+from theodolite.engine import checkpoint
+from theodolite.kernel import launch
+from theodolite.kernel.runs import RunFolder
+
+pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+
+TRAIN = ("-m", "theodolite", "linear-vae", "train")
+SETTINGS = ("--device", "cpu", "--no-race", "--latent-dim", "2", "--batch-size", "21", "--reduction", "fixed")
 
 
-def start(launcher, out, batch):
-    return subprocess.run(
-        [*launcher, *COMMAND, "--batch-size", str(batch), "--out", str(out)],
-        capture_output=True, text=True, check=False, timeout=180, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+def weights(path):
+    return load_file(path / "model.safetensors")
 
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-
-
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
 def test_two_processes_train_what_one_trains(tmp_path):
-    together = start(TORCHRUN, tmp_path / "two", 98)
-    assert together.returncode == 0, together.stderr
-    assert together.stdout.count("trained:") == 1
-    assert start([sys.executable], tmp_path / "one", 98).returncode == 0
-    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
-    for name, weights in one.items():
-        assert_identity(two[name], weights)
+    # 147 samples are not divided by two
+    settings = ("--steps", "20", "--device", "cpu", "--batch-size", "147")
+    together = run(2, *TRAIN, *settings, "--out", str(tmp_path / "two"))
+    assert together.returncode == 0, together.stderr_text
+    assert together.stdout_text.count("trained:") == 1
+    assert "lightning" not in together.stderr_text.lower()
+    assert "distributed_backend" not in together.stderr_text
+    families.train("linear-vae", tmp_path / "one", steps=20, device="cpu", batch_size=147)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name, value in one.items():
+        assert_identity(two[name], value)
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
-def test_a_batch_that_does_not_divide_is_refused(tmp_path):
-    refused = start(TORCHRUN, tmp_path / "two", 99)
+def test_more_processes_than_samples_are_refused(tmp_path):
+    refused = run(2, *TRAIN, "--batch-size", "1", "--device", "cpu", "--out", str(tmp_path / "two"))
     assert refused.returncode != 0
-    assert "a batch of 99 samples does not divide among 2 processes; take --batch-size 98" in refused.stderr
+    assert "a batch of 1 samples leaves some of 2 processes without one; take --batch-size 2" in refused.stderr_text
     assert not (tmp_path / "two").exists()
+
+
+def has_begun(path):
+    metrics = path / "metrics.jsonl"
+    return lambda: metrics.is_file() and metrics.stat().st_size > 0
+
+
+def long_run(path):
+    """A training on two processes that would go on for minutes, after its first steps."""
+    process = start(2, *TRAIN, *SETTINGS, "--steps", "100000", "--checkpoint-every", "20", "--out", str(path))
+    assert wait_until(has_begun(path)), process.communicate(timeout=10)
+    return process
+
+
+@on_linux
+@pytest.mark.parametrize(("number", "to"), [(signal.SIGTERM, "launcher"), (signal.SIGINT, "one worker")])
+def test_a_signal_to_any_process_ends_all_after_the_same_step(tmp_path, number, to):
+    path = tmp_path / "run"
+    process = long_run(path)
+    workers = workers_of(process)
+    began = time.monotonic()
+    os.kill(process.pid if to == "launcher" else workers[1], number)
+    _, complaints = process.communicate(timeout=60)
+    assert time.monotonic() - began < 20
+    assert not any(map(is_alive, workers))
+    steps = checkpoint.load(RunFolder(path))["step"]
+    assert complaints.count(f"theodolite: stopped by {number.name} after step {steps} of 100000; continue") == 2
+    assert "Traceback" not in complaints.partition("elastic")[0]
+    if to == "one worker":
+        assert f"exitcode  : {128 + number}" in complaints
+    assert not (path / "model.safetensors").exists()
+
+
+@on_linux
+def test_workers_end_with_a_killed_launcher_and_the_run_goes_on(tmp_path):
+    path = tmp_path / "run"
+    process = long_run(path)
+    workers = workers_of(process)
+    assert len(workers) == 2
+    process.kill()
+    assert wait_until(lambda: not any(map(is_alive, workers)), seconds=5)
+    process.communicate(timeout=10)
+    with (path / "LOCK").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    steps = checkpoint.load(RunFolder(path))["step"]
+    again = start(1, *TRAIN, "--resume", "--out", str(path))
+    assert wait_until(lambda: any(row["step"] > steps + 20 for row in RunFolder(path).metrics()))
+    again.send_signal(signal.SIGTERM)
+    _, complaints = again.communicate(timeout=60)
+    assert again.returncode == 143
+    assert "stopped by SIGTERM after step" in complaints
+    assert checkpoint.load(RunFolder(path))["step"] > steps
+
+
+def test_a_signal_before_the_first_step_is_one_line_too():
+    code = (
+        "import time\nfrom theodolite import cli, families\n"
+        "def slow(*_, **__):\n    print('begun', flush=True)\n    time.sleep(60)\n"
+        "families.plan = slow\ncli.main(['gan', 'plan'])"
+    )
+    process = start(1, "-c", code)
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGTERM)
+    _, complaints = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert complaints == "theodolite: stopped by SIGTERM\n"
+
+
+def test_a_process_outside_a_launch_is_left_alone(monkeypatch):
+    monkeypatch.setattr(launch.ctypes, "CDLL", None)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    launch.end_with_launcher()
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_a_launcher_that_ended_before_is_noticed(platform, monkeypatch):
+    killed = []
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setattr(launch, "_PARENT", -1)
+    monkeypatch.setattr(launch.sys, "platform", platform)
+    monkeypatch.setattr(launch.ctypes, "CDLL", lambda _: type("Library", (), {"prctl": lambda *_: 0}))
+    monkeypatch.setattr(launch.os, "kill", lambda *arguments: killed.append(arguments))
+    launch.end_with_launcher()
+    assert wait_until(lambda: len(killed) == (2 if platform == "darwin" else 1), seconds=5)
+    assert set(killed) == {(os.getpid(), signal.SIGKILL)}

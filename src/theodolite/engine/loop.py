@@ -1,5 +1,6 @@
 """One training loop for all families: progress, metrics, checkpoints, resume, signals, divergence."""
 
+import atexit
 import logging
 import signal
 import time
@@ -56,6 +57,8 @@ def fit(task: Task, training: TrainSettings, run: RunFolder | None = None) -> No
     precision = settle_precision(training, task.networks, run)
     fabric = make_fabric(training, precision)
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.register(_leave_group)
     networks, optimizers = dict(task.networks), dict(task.optimizers)
     try:
         with (
@@ -66,6 +69,12 @@ def fit(task: Task, training: TrainSettings, run: RunFolder | None = None) -> No
             _Fitting(task, training, run, fabric, networks).run_to_end()
     finally:
         task.networks, task.optimizers = networks, optimizers
+
+
+def _leave_group() -> None:
+    """Stop the threads that connect the processes: torch aborts where they outlive the interpreter, now and then."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 @contextmanager
