@@ -1,10 +1,12 @@
-"""Mean and covariance of any number of rows in one pass: exact in any order, and two states merge.
+"""Mean and covariance of any number of rows in one pass: the same in any order, and two states merge.
 
-The state is n, the mean m and M = Σ (x − m)(x − m)ᵀ in float64. Rows of float32 are multiplied in float32, a block at a
-time, about a shift c near their mean; the products are added up in float64.
+The state is n, the mean m and the scatter M = Σ (x − m)(x − m)ᵀ in float64. Blocks of rows are multiplied about a shift
+c near their mean, in float64, or (`single`) in float32, and added up in float64.
 """
 
-from typing import Any, Self
+import os
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,10 +15,28 @@ Matrix = NDArray[Any]
 Float64 = NDArray[np.float64]
 
 BLOCK_BYTES = 12 * 2**20  # of rows multiplied at once: they stay in the cache
-MOST_ROWS, LEAST_ROWS = 4096, 512  # of a block; fewer are multiplied in float64
+MOST_ROWS, LEAST_ROWS = 16384, 512  # of a block; fewer are multiplied in float64
 SUMMED = 512  # rows added up in the precision of the data
-LARGEST_BYTES = 4 * 2**30  # of a covariance in float64
-UNDERFLOW = {np.dtype(np.float32): 1e-24, np.dtype(np.float64): 1e-280}  # mean squares whose parts may vanish
+CHECKED = 16  # one block in so many is squared in float64 too, to see how float32 rounds
+OFF_GRID = 0.0371  # of a standard deviation, see `_shift`
+BITS = 16  # of it: of float32's 24, what is left for numbers some standard deviations large
+LEAST_ROUNDING = 5e-8  # relative, of a sum in float32 where none was seen
+SMALLEST_SQUARE = {np.dtype(np.float32): 1e-24, np.dtype(np.float64): 1e-280}  # below, products vanish
+
+
+def memory_bytes() -> int:
+    """Bytes of memory that this machine has, or very many where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return 2**62
+
+
+class Rounding(NamedTuple):
+    """What float32 did to the diagonal of a covariance: the bias (d,) and the standard error (d,), squared units."""
+
+    bias: Float64
+    spread: Float64
 
 
 class Moments:
@@ -26,8 +46,9 @@ class Moments:
     ----------
     features : int
         Columns d of every row.
-    exact : bool, default=False
-        Multiply float32 rows in float64: twice the work, for eigenvalues that span more than float32 holds.
+    single : bool, default=False
+        Multiply float32 rows (and whole numbers of 16 bits) in float32: half the work. `rounding` says what that cost;
+        rows that can be read again should be, where it is too much.
 
     Attributes
     ----------
@@ -37,7 +58,7 @@ class Moments:
     Raises
     ------
     ValueError
-        If two matrices of d × d are too large to hold.
+        If the matrices (d, d) do not fit in memory.
 
     Examples
     --------
@@ -47,24 +68,24 @@ class Moments:
            [2., 4.]])
     """
 
-    def __init__(self, features: int, *, exact: bool = False) -> None:
-        if 8 * features**2 > LARGEST_BYTES:
+    def __init__(self, features: int, *, single: bool = False) -> None:
+        needed, there = 4 * 8 * features**2, memory_bytes()
+        if needed > there:
             raise ValueError(
-                f"a covariance of {features} features takes {8 * features**2 / 2**30:.0f} GiB; at most "
-                f"{LARGEST_BYTES / 2**30:.0f} are held: use the solver for wide data (Lanczos)"
+                f"the covariance of {features} features needs {needed / 2**30:.1f} GiB, there are {there / 2**30:.1f}; "
+                "use the solver for wide data (lanczos)"
             )
-        self.features, self.exact = features, exact
+        self.features, self.single = features, single
         self.count = 0
         self._mean: Float64 = np.zeros(features)
         self._scatter: Float64 = np.zeros((features, features))
-        # rows since the shift was chosen: their sum and Gram matrix about it
-        self._open = 0
-        self._shift: Matrix = np.zeros(features, np.float32)
-        self._sum: Float64 = np.zeros(features)
-        self._gram: Float64 | None = None
+        self._sums: _Sums | None = None  # of float32, about their shift
+        # of blocks multiplied in float32 Σ diagonal²; of those checked Σ diagonal, Σ error, Σ (error / diagonal)², Σ 1
+        self._noted: Float64 = np.zeros((5, features))
+        self._blocks = 0
 
     def add(self, rows: ArrayLike) -> Self:
-        """Count rows (b, d) of real numbers in.
+        """Count in rows (b, d) of real numbers.
 
         Raises
         ------
@@ -82,19 +103,20 @@ class Moments:
         try:
             for start in range(0, len(X), size):
                 self._add_block(X[start : start + size])
-        except ValueError:
+        except ValueError as error:
             self.__dict__.update(before.__dict__)
-            raise
+            raise ValueError(f"{error} (rows {start} to {min(start + size, len(X)) - 1} of those given)") from None
         return self
 
     def merge(self, other: "Moments") -> Self:
         """Count in what another has counted; the other is not changed."""
         if other.features != self.features:
             raise ValueError(f"moments of {other.features} features cannot be merged into those of {self.features}")
-        closed = other._copy()
-        closed._close()
+        theirs = other._copy()
+        theirs._close()
         self._close()
-        self._combine(closed.count, closed._mean, closed._scatter)
+        self._combine(theirs.count, theirs._mean, theirs._scatter)
+        self._noted = self._noted + theirs._noted
         return self
 
     @property
@@ -118,120 +140,169 @@ class Moments:
             raise ValueError(f"{self.count} rows were added; a covariance with ddof={ddof} needs {max(2, ddof + 1)}")
         return self._scatter / (self.count - ddof)
 
+    @property
+    def rounding(self) -> Rounding:
+        """What multiplying in float32 did to the diagonal of the covariance: an estimate, from the blocks checked.
+
+        Rounding is random as a rule and averages out over blocks. It has a bias where numbers lie on a coarse grid of
+        powers of two, or take few values: their squares then round in one direction.
+        """
+        squares, diagonal, error, relative, seen = self._noted
+        if not squares.any():
+            return Rounding(np.zeros(self.features), np.zeros(self.features))
+        bias = np.divide(error, diagonal, where=diagonal > 0, out=np.zeros(self.features))
+        share = max(LEAST_ROUNDING, float(np.sqrt(relative.sum() / max(seen.sum(), 1))))
+        return Rounding(bias * np.diag(self.covariance()), share * np.sqrt(squares) / self.count)
+
     def _add_block(self, block: Matrix) -> None:
-        dtype = np.dtype(np.float64 if self.exact else _precision(block.dtype))
-        b = len(block)
-        if dtype == np.float32 and b >= LEAST_ROWS:
-            if self._gram is None:
-                self._begin(block)
-            s, G = _products(block, self._shift, dtype)
-            if not _near(s, G, b):
-                # far from the shift: rounding in float32 would be that of the distance
+        if self.single and len(block) >= LEAST_ROWS and (block.dtype == np.float32 or block.dtype.itemsize <= 2):
+            shift = _shift(block) if self._sums is None else self._sums.shift
+            found = _Sums.of(block, shift, np.float32)
+            if not found.near:
+                # far from the shift: what float32 rounds would be the distance, not the spread
                 self._close()
-                self._begin(block)
-                s, G = _products(block, self._shift, dtype)
-            if _in_range(G, b, dtype):
-                self._open += b
-                self.count += b
-                self._sum += s
-                assert self._gram is not None
-                self._gram += G
+                found = _Sums.of(block, _shift(block), np.float32)
+            if found.in_range(np.float32):
+                self._note(block, found)
+                self._sums = found if self._sums is None else self._sums.plus(found)
+                self.count += found.count
                 return
-        self._add_exactly(block)
+        if len(block):
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean = block.mean(axis=0, dtype=np.float64)
+            found = _Sums.of(block, mean[None], np.float64)
+            if not found.in_range(np.float64):
+                _explain(block)
+            self._close()
+            self._combine(*found.moments)
 
-    def _begin(self, block: Matrix) -> None:
-        """Choose the shift: none where the mean is within the spread, which spares a pass over the rows."""
-        some = block[:: max(1, len(block) // SUMMED)].astype(np.float64)
-        mean = some.mean(axis=0)
-        near = bool(np.all(mean**2 <= some.var(axis=0)))
-        self._shift = np.asarray(np.zeros(self.features) if near else mean, np.float32)
-        self._gram = np.zeros((self.features, self.features))
-
-    def _add_exactly(self, block: Matrix) -> None:
-        """Count a block in in float64, about its own mean."""
-        b = len(block)
-        if not b:
-            return
-        with np.errstate(over="ignore", invalid="ignore"):
-            rough = block.mean(axis=0, dtype=np.float64)
-            s, G = _products(block, rough, np.dtype(np.float64))
-            scatter = G - np.outer(s, s / b)
-        if not _in_range(G, b, np.dtype(np.float64)):
-            _explain(block)
-        self._close()
-        self._combine(b, rough + s / b, scatter, opened=0)
+    def _note(self, block: Matrix, found: "_Sums") -> None:
+        """Keep the size of the sums, and now and then how much float32 rounded them."""
+        diagonal = np.diag(found.gram)
+        self._noted = self._noted.copy()
+        self._noted[0] += diagonal**2
+        if self._blocks % CHECKED == 0:
+            error = diagonal - _squared(_shifted(block, found.shift, np.float32))
+            there = diagonal > 0
+            relative = np.divide(error, diagonal, where=there, out=np.zeros(self.features))
+            self._noted[1:] += diagonal, error, relative**2, there
+        self._blocks += 1
 
     def _close(self) -> None:
-        """Turn the open sums into moments about their mean."""
-        if self._open:
-            assert self._gram is not None
-            b, s = self._open, self._sum
-            scatter = self._gram - np.outer(s, s / b)
-            self.count -= b
-            self._open, self._gram, self._sum = 0, None, np.zeros(self.features)
-            self._combine(b, self._shift + s / b, scatter)
+        """Turn the sums about the shift into moments about the mean."""
+        if self._sums is not None:
+            self.count -= self._sums.count
+            self._combine(*self._sums.moments)
+            self._sums = None
 
-    def _combine(self, n: int, mean: Float64, scatter: Float64, opened: int = 0) -> None:
-        """Merge two states: M = M₁ + M₂ + (n₁n₂/n) ΔΔᵀ, Δ the difference of means (Chan et al., 1979, eq. 2.1)."""
-        if n:
-            total = self.count + n
-            step = mean - self._mean
-            self._scatter += scatter
-            if self.count:
-                self._scatter += np.outer(step * (self.count * n / total), step)
-            self._mean = self._mean + step * (n / total)
-            self.count = total
+    def _combine(self, n: int, mean: Float64, scatter: Float64) -> None:
+        """Merge: M = M₁ + M₂ + (n₁n₂/n) ΔΔᵀ, Δ the difference of the means (Chan et al., 1983, eq. 2.1)."""
+        if not n:
+            return
+        total, step = self.count + n, mean - self._mean
+        self._scatter += scatter
+        if self.count:
+            self._scatter += np.outer(step * (self.count * n / total), step)
+        self._mean = self._mean + step * (n / total)
+        self.count = total
 
     def _copy(self) -> "Moments":
-        twin = Moments(self.features, exact=self.exact)
+        twin = Moments(self.features, single=self.single)
         twin.__dict__.update(self.__dict__)
-        twin._scatter, twin._sum = self._scatter.copy(), self._sum.copy()
-        twin._gram = None if self._gram is None else self._gram.copy()
+        twin._scatter = self._scatter.copy()
+        if self._sums is not None:
+            twin._sums = replace(self._sums, gram=self._sums.gram.copy())
         return twin
 
 
-def _precision(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
-    """Precision in which products are formed: float32 holds half floats and whole numbers of 16 bits exactly."""
-    return np.float32 if dtype == np.float32 or dtype.itemsize <= 2 else np.float64
+@dataclass
+class _Sums:
+    """Rows counted, their sum (d,) and Gram matrix (d, d) about a shift, which is the sum of the rows of `shift`."""
+
+    shift: Matrix
+    count: int
+    sum: Float64
+    gram: Matrix
+
+    @classmethod
+    def of(cls, block: Matrix, shift: Matrix, dtype: type[np.floating[Any]]) -> "_Sums":
+        with np.errstate(over="ignore", invalid="ignore"):
+            X = _shifted(block, shift, dtype)
+            ones = np.ones(SUMMED, dtype)
+            s = np.zeros(X.shape[1])
+            for start in range(0, len(X), SUMMED):
+                part = X[start : start + SUMMED]
+                s += ones[: len(part)] @ part
+            # NumPy's BLAS sees one matrix twice: a symmetric rank-k update
+            return cls(shift, len(X), s, X.T @ X)
+
+    @property
+    def near(self) -> bool:
+        """Whether the mean is within a standard deviation of the shift, for every feature, as far as can be told."""
+        squares = np.diag(self.gram).astype(np.float64)
+        return not np.isfinite(squares).all() or bool(np.all(2 * self.sum**2 <= self.count * squares))
+
+    def in_range(self, dtype: type[np.floating[Any]]) -> bool:
+        """Whether no square overflowed, and none that matters vanished."""
+        squares = np.diag(self.gram)
+        least = self.count * SMALLEST_SQUARE[np.dtype(dtype)]
+        return bool(np.isfinite(squares).all() and squares.max() >= least)
+
+    @property
+    def moments(self) -> tuple[int, Float64, Float64]:
+        """Count, mean and scatter about it."""
+        mean = self.sum / self.count
+        return self.count, self.shift.sum(axis=0, dtype=np.float64) + mean, self.gram - np.outer(self.sum, mean)
+
+    def plus(self, block: "_Sums") -> "_Sums":
+        """Return both; in place, and in float64."""
+        gram = self.gram if self.gram.dtype == np.float64 else self.gram.astype(np.float64)
+        gram += block.gram
+        return _Sums(self.shift, self.count + block.count, self.sum + block.sum, gram)
 
 
-def _products(block: Matrix, shift: Matrix, dtype: np.dtype[Any]) -> tuple[Float64, Matrix]:
-    """Sum (d,) and Gram matrix (d, d) of a block about the shift, formed in `dtype`."""
+def _shift(block: Matrix) -> Matrix:
+    """Choose what to subtract from rows of float32, (0, d) or (2, d).
+
+    Nothing where the mean is within the spread, which spares a pass. Else the mean, and after it a little more, for far
+    from zero float32 numbers lie on a coarse grid; so do their differences, and squares of such all round one way. That
+    little has few bits, so that subtracting it rounds nothing there.
+    """
+    some = block[:: max(1, len(block) // SUMMED)]
     with np.errstate(over="ignore", invalid="ignore"):
-        X = np.asarray(block, dtype)
-        if shift.any():
-            X = np.subtract(X, shift, dtype=dtype)
-        elif not (X.flags.c_contiguous or X.flags.f_contiguous):
-            X = np.ascontiguousarray(X)
-        ones = np.ones(SUMMED, dtype)
-        s = np.zeros(X.shape[1])
-        for start in range(0, len(X), SUMMED):
-            part = X[start : start + SUMMED]
-            s += ones[: len(part)] @ part
-        return s, X.T @ X  # a symmetric rank-k update in NumPy's BLAS
+        mean, variance = some.mean(axis=0, dtype=np.float64), some.var(axis=0, dtype=np.float64)
+        if np.all(mean**2 <= variance):
+            return np.zeros((0, block.shape[1]), np.float32)
+        mantissa, exponent = np.frexp(OFF_GRID * np.sqrt(variance))
+        return np.stack([mean, np.ldexp(np.round(mantissa * 2**BITS) / 2**BITS, exponent)]).astype(np.float32)
 
 
-def _near(s: Float64, G: Matrix, b: int) -> bool:
-    """Whether the mean is within one standard deviation of the shift, for every feature."""
-    squares = np.diag(G).astype(np.float64)
-    return bool(np.all(2 * (s / b) ** 2 <= squares / b)) or not np.isfinite(squares).all()
+def _shifted(block: Matrix, shift: Matrix, dtype: type[np.floating[Any]]) -> Matrix:
+    X: Matrix
+    if len(shift):
+        X = np.subtract(block, shift[0], dtype=dtype)
+        for part in shift[1:]:
+            X -= part
+        return X
+    X = np.asarray(block, dtype)
+    return X if X.flags.c_contiguous or X.flags.f_contiguous else np.ascontiguousarray(X)
 
 
-def _in_range(G: Matrix, b: int, dtype: np.dtype[Any]) -> bool:
-    """Whether no square overflowed, and none that matters vanished."""
-    squares = np.diag(G)
-    largest = float(squares.max())
-    return bool(np.isfinite(squares).all()) and (largest >= b * UNDERFLOW[dtype])
+def _squared(X: Matrix) -> Float64:
+    """Sum of the squares of each column, in float64, (d,)."""
+    total = np.zeros(X.shape[1])
+    for start in range(0, len(X), SUMMED):
+        part = X[start : start + SUMMED].astype(np.float64)
+        total += np.square(part, out=part).sum(axis=0)
+    return total
 
 
 def _explain(block: Matrix) -> None:
-    """Raise what is wrong with a block whose squares are not finite or vanish."""
+    """Say what is wrong with a block whose squares are not finite or vanish; equal rows are right."""
     finite = np.isfinite(block).all(axis=1)
     if not finite.all():
+        raise ValueError(f"NaN or infinity in {int((~finite).sum())} of {len(block)} rows; remove or fill them")
+    if (block != block[0]).any():
         raise ValueError(
-            f"NaN or infinity in {int((~finite).sum())} of {len(block)} rows, the first is number "
-            f"{int(np.argmin(finite))} of its block; remove or fill them"
+            f"values up to {float(np.abs(block).max()):.3g}: their squares leave the range of float64; rescale the data"
         )
-    if np.ptp(block, axis=0).any():
-        largest = float(np.abs(block).max())
-        raise ValueError(f"values up to {largest:.3g}: their squares leave the range of float64; rescale the data")
