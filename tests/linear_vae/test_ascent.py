@@ -3,7 +3,8 @@ import pytest
 import torch
 from tests.tolerances import assert_identity
 
-from theodolite.linear_vae.ascent import WORTH_SHARING, ascend, threads_for
+from theodolite.linear_vae.ascent import ascend
+from theodolite.linear_vae.train import WORTH_SHARING, threads_for
 
 
 @pytest.mark.parametrize(("multiplications", "single"), [(1, True), (WORTH_SHARING, False)])

@@ -1,29 +1,16 @@
 """The training procedure of the linear VAE without a run folder: for arrays in memory."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from theodolite.engine.schedules import half_cosine
+from theodolite.engine.loop import fit
+from theodolite.linear_vae.config import LinearVAEConfig, LinearVAETraining
 from theodolite.linear_vae.model import LinearVAE
+from theodolite.linear_vae.train import Ascent, threads_for
 from theodolite.theory.elbo import Weights
-
-WORTH_SHARING = 2**24  # multiplications a step; below it two threads wait for each other longer than they work
-
-
-@contextmanager
-def threads_for(multiplications: int) -> Iterator[None]:
-    """Compute in one thread where a step has too little to do for more."""
-    before = torch.get_num_threads()
-    if multiplications < WORTH_SHARING:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def ascend(
@@ -38,7 +25,7 @@ def ascend(
     learning_rate: float,
     seed: int,
 ) -> Weights:
-    """Train a linear VAE by Adam, its step size going to zero along half a cosine, as the `train` module does.
+    """Train a linear VAE by Adam, its step size going to zero along half a cosine, in the loop of the `train` module.
 
     Parameters
     ----------
@@ -60,29 +47,22 @@ def ascend(
     Weights
         What was trained.
     """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        scale = float(np.sqrt(np.mean(samples**2)))
-        vae = LinearVAE(
-            samples.shape[1], latent_dim, data_scale=scale, prior_scale=prior_scale, noise_variance=noise_variance
-        ).double()
-    x, batch = torch.from_numpy(samples), min(batch_size, len(samples))
-    optimizer = torch.optim.Adam(vae.parameters(), lr=learning_rate)
-    order = torch.empty(0, dtype=torch.int64)
-    with threads_for(batch * max(draws, 1) * vae.decoder.numel()):
-        for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * half_cosine(step, steps)
-            if len(order) < batch:
-                order = torch.randperm(len(x), generator=generator)
-            ids, order = order[:batch], order[batch:]
-            noise = torch.randn(batch, draws, latent_dim, generator=generator, dtype=x.dtype) if draws else None
-            optimizer.zero_grad()
-            loss = -vae(x[ids], noise).mean()
-            loss.backward()
-            optimizer.step()
-    return _weights(vae)
+    config = LinearVAEConfig(
+        latent_dim=latent_dim,
+        noise_variance=noise_variance,
+        prior_scale=prior_scale,
+        method="reparametrised" if draws else "analytic",
+        draws=max(draws, 1),
+        race=False,
+    )
+    training = LinearVAETraining(
+        steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device="cpu", precision="64-true"
+    )
+    task = Ascent(config, training, samples)
+    task.evaluate_every = 0  # a gap costs a pass over the data
+    with threads_for(min(batch_size, len(samples)) * max(draws, 1) * samples.shape[1] * latent_dim):
+        fit(task, training)
+    return _weights(cast(LinearVAE, task.networks["vae"]))
 
 
 @torch.no_grad()

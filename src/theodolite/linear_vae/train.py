@@ -1,9 +1,12 @@
 """Training of the linear VAE: one step, and what is fitted."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from theodolite.engine.loop import fit
@@ -11,21 +14,33 @@ from theodolite.engine.schedules import half_cosine
 from theodolite.engine.task import Part, Step, Task
 from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.runs import RunFolder
-from theodolite.linear_vae.ascent import threads_for
 from theodolite.linear_vae.config import LinearVAEConfig, LinearVAETraining
-from theodolite.linear_vae.dataset import Dataset, load
+from theodolite.linear_vae.dataset import load
 from theodolite.linear_vae.model import LinearVAE
 from theodolite.theory import ppca
 
 EVALUATIONS = 50  # of the exact gap to the optimum, in a run
+WORTH_SHARING = 2**24  # multiplications a step; below it two threads wait for each other longer than they work
 
 
-def build(config: LinearVAEConfig, data: Dataset) -> LinearVAE:
-    """Build the network for these settings and data; its weights come from torch's generator."""
+@contextmanager
+def threads_for(multiplications: int) -> Iterator[None]:
+    """Compute in one thread where a step has too little to do for more."""
+    before = torch.get_num_threads()
+    if multiplications < WORTH_SHARING:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def build(config: LinearVAEConfig, samples: NDArray[np.float64]) -> LinearVAE:
+    """Build the network for these settings and samples (n, d) of mean zero; weights come from torch's generator."""
     return LinearVAE(
-        data.train.shape[1],
+        samples.shape[1],
         config.latent_dim,
-        data_scale=data.scale,
+        data_scale=float(np.sqrt(np.mean(samples**2))),
         prior_scale=config.prior_scale,
         noise_variance=config.noise_variance,
     )
@@ -40,25 +55,31 @@ class Ascent(Task):
 
     name = "linear-vae"
 
-    def __init__(self, config: LinearVAEConfig, training: LinearVAETraining, data: Dataset) -> None:
+    def __init__(self, config: LinearVAEConfig, training: LinearVAETraining, samples: NDArray[np.float64]) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
-            vae = build(config, data)
-        self.config = config
+            vae = build(config, samples)
+        self.config, self.data = config, samples
         self.learning_rate = training.learning_rate
         double = training.precision == "64-true"
-        self.samples = torch.from_numpy(data.train).to(torch.float64 if double else torch.float32)
-        self.sample_count = len(data.train)
+        self.samples = torch.from_numpy(samples).to(torch.float64 if double else torch.float32)
+        self.sample_count = len(samples)
         self.evaluate_every = max(1, training.steps // EVALUATIONS)
         self.networks: dict[str, nn.Module] = {"vae": vae}
         if config.race:
-            self.networks["rival"] = build(config, data)
+            self.networks["rival"] = build(config, samples)
             self.networks["rival"].load_state_dict(vae.state_dict())
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             name: torch.optim.Adam(network.parameters(), lr=training.learning_rate)
             for name, network in self.networks.items()
         }
-        self.greatest = greatest_elbo(config, data)
+
+    @cached_property
+    def greatest(self) -> float:
+        """Greatest ELBO that any linear VAE of these settings has on the training samples, in nats per sample."""
+        eigenvalues = ppca.spectrum(self.data).eigenvalues
+        noise = self.config.noise_variance or ppca.learned_noise_variance(eigenvalues, self.config.latent_dim)
+        return ppca.greatest_elbo(eigenvalues, self.config.latent_dim, noise)
 
     def step(self, at: Step) -> Mapping[str, float]:
         """Move each network by one Adam step up the mean ELBO of the batch."""
@@ -96,13 +117,6 @@ class Ascent(Task):
         return self.samples
 
 
-def greatest_elbo(config: LinearVAEConfig, data: Dataset) -> float:
-    """Greatest ELBO that any linear VAE of these settings has on the training samples, in nats per sample."""
-    eigenvalues = ppca.spectrum(data.train).eigenvalues
-    noise = config.noise_variance or ppca.learned_noise_variance(eigenvalues, config.latent_dim)
-    return ppca.greatest_elbo(eigenvalues, config.latent_dim, noise)
-
-
 def train(config: LinearVAEConfig, training: LinearVAETraining, run: RunFolder) -> None:
     """Train a linear VAE to the end of its steps, or on from the run's checkpoint.
 
@@ -118,4 +132,4 @@ def train(config: LinearVAEConfig, training: LinearVAETraining, run: RunFolder) 
         noted = {"path": config.data, "sha256": data.sha256, "held_out": data.held_out_ids.tolist()}
         run.write_json("data.json", noted)
     with threads_for(training.batch_size * config.draws * data.train.shape[1] * config.latent_dim):
-        fit(Ascent(config, training, data), training, run)
+        fit(Ascent(config, training, data.train), training, run)

@@ -34,7 +34,7 @@ class TrainedVAE:
     @classmethod
     def load(cls, run: RunFolder, config: LinearVAEConfig, data: Dataset) -> "TrainedVAE":
         """Read the trained matrices from the run folder."""
-        network = build(config, data).double()
+        network = build(config, data.train).double()
         load_weights(run, {"vae": network})
         with torch.no_grad():
             return cls(
