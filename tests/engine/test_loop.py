@@ -161,3 +161,58 @@ def test_a_frozen_network_is_kept_with_the_others(tmp_path):
     pair = {"line": nn.Linear(3, 1), "average": nn.Linear(3, 1)}
     load_weights(run, pair)
     assert not torch.equal(pair["line"].weight, pair["average"].weight)
+
+
+def test_a_second_signal_waits_until_the_state_is_saved(tmp_path, monkeypatch):
+    class Interrupted(Line):
+        def step(self, at):
+            if at.number == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().step(at)
+
+    def slowly(run, state):
+        if state["step"] == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        save(run, state)
+
+    save = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", slowly)
+    run, training = make_run(tmp_path / "run", steps=60)
+    with pytest.raises(InterruptedRun, match="stopped by SIGTERM after step 4 of 60"):
+        fit(Interrupted(), training, run)
+    assert checkpoint.load(run)["step"] == 4
+
+
+def test_without_a_folder_the_task_holds_what_a_run_would(tmp_path, capfd):
+    run, training = make_run(tmp_path / "run", steps=30)
+    fit(Line(), training, run)
+    assert "step 30 of 30" in capfd.readouterr().err
+    task = Line()
+    fit(task, training)
+    assert type(task.networks["line"]) is nn.Linear
+    assert type(task.optimizers["line"]) is torch.optim.Adam
+    trained = torch.cat([parameter.detach().ravel() for parameter in task.networks["line"].parameters()])
+    assert torch.equal(trained, weights(run))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_a_folder_there_is_nothing_to_save_and_signals_are_left_alone():
+    class Interrupted(Line):
+        def step(self, at):
+            if at.number == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().step(at)
+
+    task = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        fit(task, TrainSettings(steps=10, device="cpu"))
+    assert type(task.networks["line"]) is nn.Linear
+
+
+def test_divergence_without_a_folder_says_what_to_do():
+    class Diverging(Line):
+        def losses(self, part):
+            return {"loss": super().losses(part)["loss"] * torch.inf}
+
+    with pytest.raises(DivergedError, match="the loss is inf at step 0; try a lower learning rate"):
+        fit(Diverging(), TrainSettings(steps=10, device="cpu"))
