@@ -186,7 +186,8 @@ def test_torchrun_can_start_it():
     assert done.stdout.strip() == families.version()
 
 
-def test_doctor_reports_rates(capsys):
+def test_doctor_reports_rates(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert call("doctor", "--json") == 0
     assert json.loads(capsys.readouterr().out)["gflop_per_second"]["float32"] > 0
     assert call("doctor") == 0

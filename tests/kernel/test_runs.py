@@ -1,4 +1,6 @@
+import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,6 +47,33 @@ def test_force_deletes_only_run_folders(tmp_path):
     with pytest.raises(UsageError, match="not a run folder"):
         make(tmp_path, force=True)
     assert (tmp_path / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize("name", ["config.toml", "plan.json"])
+def test_a_folder_that_cannot_be_begun_is_not_left_in_the_way(tmp_path, monkeypatch, name):
+    replace = os.replace
+
+    def fail(source, target):
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", fail)
+        with pytest.raises(ResourceError, match=rf"disk full while writing .*{name}: make room"):
+            make(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert make(tmp_path / "run").plan == PLAN
+
+
+def test_what_a_run_killed_at_its_start_leaves_is_no_obstacle(tmp_path):
+    (tmp_path / "run" / "exhibits").mkdir(parents=True)
+    (tmp_path / "run" / "config.toml.part").write_text("half")
+    assert make(tmp_path / "run").plan == PLAN
+    (tmp_path / "other" / "exhibits").mkdir(parents=True)
+    (tmp_path / "other" / "exhibits" / "mine.npy").write_text("kept")
+    with pytest.raises(UsageError, match="exists"):
+        make(tmp_path / "other")
 
 
 def test_a_file_in_the_way_is_a_usage_error(tmp_path):

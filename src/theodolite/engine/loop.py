@@ -98,7 +98,7 @@ class _Fitting:
     fabric: Fabric
     plain: dict[str, nn.Module]
     done: int = 0
-    optimizer_states: dict[str, Any] | None = None
+    stored: dict[str, Any] | None = None
     seconds_before: float = 0.0
     began: float = field(default_factory=time.monotonic)
     reduction: Reduction = field(init=False)
@@ -136,10 +136,8 @@ class _Fitting:
     def _resume(self) -> None:
         if not self.run or not self.run.checkpoint.is_file():
             return
-        state = checkpoint.load(self.run)
-        checkpoint.restore_networks(self.run.checkpoint, state["networks"], self.plain)
-        self.optimizer_states = state["optimizers"]
-        self.done, self.seconds_before = state["step"], state["seconds"]
+        self.stored = checkpoint.load(self.run)
+        self.done, self.seconds_before = self.stored["step"], self.stored["seconds"]
 
     def _wrap(self, batch_size: int) -> None:
         """Move networks to the device and let fabric wrap what is trained; plain modules keep their names."""
@@ -153,11 +151,13 @@ class _Fitting:
             for name, network in self.plain.items()
         }
         self.task.networks = wrapped
+        if self.run and self.stored:  # now that they have their precision: float64 does not fit into float32
+            checkpoint.restore_networks(self.run.checkpoint, self.stored["networks"], self.plain)
         optimizers: dict[str, Any] = {}
         for name, optimizer in self.task.optimizers.items():
             # before wrapping: the wrapper keeps a reference to the groups it finds
-            if self.run and self.optimizer_states is not None:
-                checkpoint.restore_optimizer(self.run.checkpoint, self.optimizer_states, name, optimizer)
+            if self.run and self.stored:
+                checkpoint.restore_optimizer(self.run.checkpoint, self.stored["optimizers"], name, optimizer)
             optimizers[name] = self.fabric.setup_optimizers(optimizer)
         self.task.optimizers = optimizers
         self.reduction = reduction.choose(

@@ -18,6 +18,7 @@ _NO_ROOM = {
     errno.EDQUOT: "disk quota used up",
     errno.EFBIG: "limit on the size of a file reached",
 }
+_AGAIN = "repeat the command (training goes on with --resume)"
 _DENIED = "allow writing there, or choose another --out"
 _REMEDIES = {
     errno.EACCES: _DENIED,
@@ -93,6 +94,11 @@ def append_line(path: Path, line: str) -> None:
         raise ResourceError(why_not_written(path, len(line) + 1, error, "the lines before are intact")) from None
 
 
+def is_draft(path: Path) -> bool:
+    """Whether a name is that of a file half-written by `write_atomically`."""
+    return path.name.endswith(_DRAFT)
+
+
 def remove_drafts(folder: Path) -> None:
     """Delete what killed processes left half-written; for whoever holds the folder's lock."""
     for draft in folder.glob(f"*{_DRAFT}"):
@@ -120,6 +126,6 @@ def why_not_written(path: Path, size: int, error: OSError, kept: str = "") -> st
         left = ""
     if error.errno in _NO_ROOM:
         room = f"{size / 1e6:.1f} MB" if size >= 1e5 else "0.1 MB"
-        return f"{_NO_ROOM[error.errno]} while writing {path}{left}: make room for {room}, then repeat the command"
-    remedy = _REMEDIES.get(error.errno or 0, "look after the disk, then repeat the command")
+        return f"{_NO_ROOM[error.errno]} while writing {path}{left}: make room for {room}, then {_AGAIN}"
+    remedy = _REMEDIES.get(error.errno or 0, f"look after the disk, then {_AGAIN}")
     return f"cannot write {path}: {error.strerror or error}{left}: {remedy}"

@@ -17,7 +17,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from theodolite.kernel.errors import DataError, ResourceError, UsageError
-from theodolite.kernel.files import append_line, remove_drafts, why_not_written, write_array, write_atomically
+from theodolite.kernel.files import append_line, is_draft, remove_drafts, why_not_written, write_array, write_atomically
 from theodolite.kernel.records import Audit, Plan, Record
 from theodolite.kernel.settings import Settings, TrainSettings, read_toml
 
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Settings)
 R = TypeVar("R", bound=Record)
+
+
+def _holds_anything(folder: Path) -> bool:
+    """Whether a folder holds more than what a run leaves that was killed before it wrote its settings."""
+    return any(
+        any(part.iterdir()) if part.name == "exhibits" and part.is_dir() else not is_draft(part)
+        for part in folder.iterdir()
+    )
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class RunFolder:
         UsageError
             If the folder exists and is not empty, unless `force` and it is a run folder (which is then replaced).
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or _holds_anything(path)):
             if not force:
                 onward = "continue it with --resume, " if training else ""
                 raise UsageError(f"{path} exists; choose another --out, {onward}or replace it with --force")
@@ -63,12 +71,16 @@ class RunFolder:
             except OSError as error:  # a link is none to delete through, for one
                 raise ResourceError(f"cannot replace {path}: {error.strerror or error}") from None
         try:
-            (path / "exhibits").mkdir(parents=True)
+            (path / "exhibits").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ResourceError(why_not_written(path, 0, error)) from None
         run = cls(path)
-        run.store_settings(family, config, training)
-        run.write_record("plan.json", plan)
+        try:
+            run.store_settings(family, config, training)
+            run.write_record("plan.json", plan)
+        except ResourceError:  # half a run folder would stand in the way of the next try
+            shutil.rmtree(path, ignore_errors=True)
+            raise
         return run
 
     def store_settings(self, family: str, config: Settings, training: TrainSettings | None) -> None:
@@ -135,7 +147,7 @@ class RunFolder:
     @property
     def plan(self) -> Plan:
         """The plan as it was sealed."""
-        return self._read_record("plan.json", Plan, "the run was not started by theodolite")
+        return self._read_record("plan.json", Plan, "the run was never begun; start it anew with --force")
 
     @property
     def audit(self) -> Audit:
