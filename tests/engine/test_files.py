@@ -78,7 +78,7 @@ def test_a_storage_that_claims_more_than_the_file_holds_is_refused(trained):
         return content.replace(weight, b"\x8a\x06" + (10**12).to_bytes(6, "little") + b"tq", 1)
 
     rewrite(trained.checkpoint, enlarge)
-    with pytest.raises(DataError, match="claims tensors of 4000000"):
+    with pytest.raises(DataError, match="claims a tensor of 4000000"):
         checkpoint.load(trained)
 
 
@@ -86,8 +86,16 @@ def test_a_tensor_that_shows_one_number_a_billion_times_is_refused(trained):
     state = checkpoint.load(trained)
     state["networks"]["line"]["weight"] = torch.zeros(1).expand(10**9)
     checkpoint.save(trained, state)
-    with pytest.raises(DataError, match=r"claims tensors of 4000\.0 MB in a file of 0\.0 MB"):
+    with pytest.raises(DataError, match=r"claims a tensor of 4000\.0 MB in a file of 0\.0 MB"):
         checkpoint.load(trained)
+
+
+def test_weights_that_are_shared_count_once(trained):
+    state = checkpoint.load(trained)
+    shared = torch.ones(100_000)
+    state["networks"]["line"].update(first=shared, second=shared, third=shared[:50_000])
+    checkpoint.save(trained, state)
+    assert checkpoint.load(trained)["networks"]["line"]["third"].sum() == 50_000
 
 
 def nested(depth):
