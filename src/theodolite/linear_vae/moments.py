@@ -21,7 +21,7 @@ CHECKED = 16  # one block in so many is squared in float64 too, to see how float
 OFF_GRID = 0.0371  # of a standard deviation, see `_shift`
 BITS = 16  # of it: of float32's 24, what is left for numbers some standard deviations large
 LEAST_ROUNDING = 5e-8  # relative, of a sum in float32 where none was seen
-SMALLEST_SQUARE = {np.dtype(np.float32): 1e-24, np.dtype(np.float64): 1e-280}  # below, products vanish
+SMALLEST_SQUARE, SMALLEST_SINGLE = 1e-280, 1e-24  # of float64 and float32: below, products that matter vanish
 
 
 def memory_bytes() -> int:
@@ -172,7 +172,7 @@ class Moments:
                 mean = block.mean(axis=0, dtype=np.float64)
             found = _Sums.of(block, mean[None], np.float64)
             if not found.in_range(np.float64):
-                _explain(block)
+                refuse(block)
             self._close()
             self._combine(*found.moments)
 
@@ -200,9 +200,13 @@ class Moments:
         if not n:
             return
         total, step = self.count + n, mean - self._mean
-        self._scatter += scatter
         if self.count:
-            self._scatter += np.outer(step * (self.count * n / total), step)
+            with np.errstate(over="ignore"):
+                between = np.outer(step * (self.count * n / total), step)
+            if not np.isfinite(np.diag(between)).all():
+                raise ValueError("squares of the distance between two sets of rows overflow float64; rescale the data")
+            self._scatter += between
+        self._scatter += scatter
         self._mean = self._mean + step * (n / total)
         self.count = total
 
@@ -245,8 +249,8 @@ class _Sums:
     def in_range(self, dtype: type[np.floating[Any]]) -> bool:
         """Whether no square overflowed, and none that matters vanished."""
         squares = np.diag(self.gram)
-        least = self.count * SMALLEST_SQUARE[np.dtype(dtype)]
-        return bool(np.isfinite(squares).all() and squares.max() >= least)
+        least = SMALLEST_SINGLE if dtype == np.float32 else SMALLEST_SQUARE
+        return bool(np.isfinite(squares).all() and squares.max() >= self.count * least)
 
     @property
     def moments(self) -> tuple[int, Float64, Float64]:
@@ -297,8 +301,14 @@ def _squared(X: Matrix) -> Float64:
     return total
 
 
-def _explain(block: Matrix) -> None:
-    """Say what is wrong with a block whose squares are not finite or vanish; equal rows are right."""
+def refuse(block: Matrix) -> None:
+    """Say what is wrong with rows whose squares are not finite or vanish; rows that are all equal are right.
+
+    Raises
+    ------
+    ValueError
+        Unless they are.
+    """
     finite = np.isfinite(block).all(axis=1)
     if not finite.all():
         raise ValueError(f"NaN or infinity in {int((~finite).sum())} of {len(block)} rows; remove or fill them")
