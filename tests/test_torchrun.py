@@ -61,6 +61,37 @@ def long_run(path):
     return process
 
 
+BROKEN = """
+import torch
+from tests.engine.line import Line
+from theodolite.engine.loop import fit
+from theodolite.kernel.errors import TheodoliteError
+from theodolite.kernel.settings import TrainSettings
+
+class Broken(Line):  # by one sample, which one process has
+    def losses(self, part):
+        if 77 in part.ids and self.memory:
+            raise MemoryError
+        return {"loss": super().losses(part)["loss"] * (torch.nan if 77 in part.ids else 1)}
+
+for Broken.memory, reduction in ((False, "plain"), (False, "fixed"), (True, "fixed")):
+    try:
+        fit(Broken(), TrainSettings(steps=50, device="cpu", reduction=reduction))
+    except TheodoliteError as error:
+        print(f"{type(error).__name__}: {error}", flush=True)
+"""
+
+
+def test_what_breaks_in_one_process_ends_all(tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    began = time.monotonic()
+    done = run(2, str(tmp_path / "broken.py"))
+    assert time.monotonic() - began < 100
+    assert done.returncode != 0
+    assert done.stdout_text.count("DivergedError: the loss is nan at step 0; try") == 4
+    assert "MemoryError" in done.stderr_text
+
+
 @on_linux
 @pytest.mark.parametrize(("number", "to"), [(signal.SIGTERM, "launcher"), (signal.SIGINT, "one worker")])
 def test_a_signal_to_any_process_ends_all_after_the_same_step(tmp_path, number, to):
