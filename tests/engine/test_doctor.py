@@ -7,7 +7,7 @@ import torch
 from scipy.linalg import blas
 
 from theodolite.engine import doctor
-from theodolite.engine.precision import Check
+from theodolite.engine.bfloat16 import Check
 from theodolite.engine.rates import closed_form_rates, copy_rate, matmul_rate
 from theodolite.kernel.environment import known_rates, rates_file
 from theodolite.report.terminal import print_examination

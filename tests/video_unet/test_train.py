@@ -8,8 +8,8 @@ from theodolite import families
 from theodolite.data.clips import clip
 from theodolite.data.videos import write_video
 from theodolite.engine import precision
+from theodolite.engine.bfloat16 import Check
 from theodolite.engine.export import load_weights
-from theodolite.engine.precision import Check
 from theodolite.kernel.errors import DataError, UsageError
 from theodolite.video_unet.config import VideoUNetConfig, VideoUNetTraining
 from theodolite.video_unet.model import VideoUNet
@@ -64,7 +64,7 @@ def test_training_on_a_folder_of_videos(tmp_path):
 
 def test_bfloat16_is_refused_where_a_layer_goes_wrong_and_leaves_no_folder(tmp_path, monkeypatch):
     def wrong(layer, device):
-        return Check(layer.name, 1.0 if "Conv3d" in layer.name else 0.0, layer.bound, "its weight gradient")
+        return Check(layer.name, 1.0 if "Conv3d" in layer.name else 0.0, 0.01, "its weight gradient")
 
     monkeypatch.setattr(precision, "check", wrong)
     with pytest.raises(UsageError, match=r"Conv3d 3→3, kernel 3×3×3, padding 1×1×1 errs by 1 in its weight gradient"):

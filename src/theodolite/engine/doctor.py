@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
+from theodolite.engine.bfloat16 import check
 from theodolite.engine.devices import best_device
-from theodolite.engine.precision import check, standard_layers
+from theodolite.engine.layers import standard_layers
 from theodolite.engine.rates import closed_form_rates, copy_rate, matmul_rate
 from theodolite.kernel.environment import describe, keep_rates
 from theodolite.kernel.errors import ResourceError
@@ -48,7 +49,7 @@ def examine() -> dict[str, Any]:
 
 
 def check_bfloat16(device: torch.device) -> list[dict[str, Any]]:
-    """Check in bfloat16 every kind of layer that the families are made of; see `precision.check`."""
+    """Check in bfloat16 every kind of layer that the families are made of; see `bfloat16.check`."""
     return [
         {
             "layer": found.layer,
