@@ -1,16 +1,16 @@
 """bfloat16 where this machine computes it right, found by measurement: each kind of layer against float32.
 
 A library may compute a layer wrongly in bfloat16 without a word, on one processor and not on another. Seen with torch
-2.13: 3-D convolutions of one frame and up to four channels give zeros or noise on processors with AMX, those of two
-frames get unrelated weight gradients on processors with AVX-512 and no AMX, and the gradients of a layer norm's weights
-are added up in bfloat16 on any: their error grows with the root of the number of rows.
+2.13: on processors with AMX, 3-D convolutions of one frame and an odd number of channels give zeros or noise, and those
+of 128 channels on maps 32 wide get wrong weight gradients; with AVX-512 and no AMX, so do those of two frames; on any,
+the gradients of a layer norm's weights are added up in bfloat16, and err by more the more rows there are.
 
 How far bfloat16 may be off. It keeps 8 bits, so rounding moves a number by at most u = 2⁻⁸ of the power of two below
 it: by a root mean square of r = u √((1 − 1/4) / (2 ln 2)) / √3 = 0.425 u of the number itself, where the numbers fill
 a power of two evenly on a logarithmic scale. A sum of n products of independent numbers, each factor rounded once and
 the sum rounded once, is then off by √3 r of its size whatever n is, for what is summed and its errors both grow like
 √n. Adding up in float32 contributes √n 2⁻²⁴ more. Four times that is allowed, for partial sums may be rounded as well:
-0.0115 of a tensor's norm. What is right comes to 0.003, those convolutions to 1 and more.
+0.0115 of a tensor's norm. What is right comes to 0.003, those convolutions to 0.2 and more.
 """
 
 import copy
