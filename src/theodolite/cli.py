@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -39,16 +40,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _end)
-    sys.exit(_run([word for word in words if word != "--debug"], debug))
+    with _ended_by_sigterm():
+        code = _run([word for word in words if word != "--debug"], debug)
+    sys.exit(code)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """End as Ctrl-C does, where nothing collects signals in order to save a state first."""
-    signal.signal(number, signal.SIG_IGN)  # a second one would cut the first one's line
-    # no handler of errors takes this one for its own
-    raise SystemExit(_complain(InterruptedRun(f"stopped by {signal.Signals(number).name}", number)))
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """End in one line where nothing collects signals in order to save a state first."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one would cut the first one's line
+        # no handler of errors takes this exception for its own
+        raise SystemExit(_complain(InterruptedRun(f"stopped by {signal.Signals(number).name}", number)))
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _run(words: list[str], debug: bool) -> int:

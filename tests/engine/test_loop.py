@@ -8,7 +8,7 @@ from torch import nn
 
 from theodolite.engine import checkpoint
 from theodolite.engine.export import load_weights
-from theodolite.engine.loop import fit
+from theodolite.engine.loop import _lost_processes_named, fit
 from theodolite.kernel.errors import DataError, DivergedError, InterruptedRun, ResourceError
 from theodolite.kernel.settings import TrainSettings
 
@@ -216,3 +216,22 @@ def test_divergence_without_a_folder_says_what_to_do():
 
     with pytest.raises(DivergedError, match="the loss is inf at step 0; try a lower learning rate"):
         fit(Diverging(), TrainSettings(steps=10, device="cpu"))
+
+
+class Processes:
+    def __init__(self, world_size):
+        self.world_size = world_size
+
+
+@pytest.mark.parametrize(
+    ("processes", "message", "kind"),
+    [
+        (2, "[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:33731", ResourceError),
+        (2, "mat1 and mat2 shapes cannot be multiplied", RuntimeError),
+        (1, "gloo", RuntimeError),
+    ],
+)
+def test_a_lost_process_is_said_to_be_that(processes, message, kind):
+    with pytest.raises(kind) as caught, _lost_processes_named(Processes(processes)):
+        raise RuntimeError(message)
+    assert ("another process of this launch has ended" in str(caught.value)) == (kind is ResourceError)
