@@ -42,7 +42,11 @@ class _File:
 
     def mapped(self) -> NDArray[Any]:
         """The whole file, mapped: only what is touched is read."""
-        if (now := _open_file(self.path)) != self:
+        try:
+            now = _open_file(self.path)
+        except OSError as error:
+            raise DataError(f"cannot read {self.path}: {error.strerror or error}") from None
+        if now != self:
             raise DataError(f"{self.path} has changed its shape from {self.shape} to {now.shape}; open it again")
         order: Literal["C", "F"] = "F" if self.columns_first else "C"
         return np.memmap(self.path, dtype=self.dtype, mode="r", offset=self.offset, shape=self.shape, order=order)

@@ -32,6 +32,11 @@ def memory_bytes() -> int:
         return 2**62
 
 
+def fits_single(dtype: np.dtype[Any]) -> bool:
+    """Whether float32 holds numbers of this type, and products of them are worth forming in it."""
+    return dtype == np.float32 or (dtype.itemsize <= 2 and dtype.kind != "b")
+
+
 class Rounding(NamedTuple):
     """What float32 did to the diagonal of a covariance: the bias (d,) and the standard error (d,), squared units."""
 
@@ -155,7 +160,7 @@ class Moments:
         return Rounding(bias * np.diag(self.covariance()), share * np.sqrt(squares) / self.count)
 
     def _add_block(self, block: Matrix) -> None:
-        if self.single and len(block) >= LEAST_ROWS and (block.dtype == np.float32 or block.dtype.itemsize <= 2):
+        if self.single and len(block) >= LEAST_ROWS and fits_single(block.dtype):
             shift = _shift(block) if self._sums is None else self._sums.shift
             found = _Sums.of(block, shift, np.float32)
             if not found.near:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from theodolite.data.rows import Rows
-from theodolite.linear_vae.moments import SMALLEST_SINGLE, SMALLEST_SQUARE, refuse
+from theodolite.linear_vae.moments import SMALLEST_SINGLE, SMALLEST_SQUARE, fits_single, refuse
 
 Float64 = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Products:
     def __init__(self, rows: Rows) -> None:
         self._rows, self._n = rows, rows.shape[0]
         self.passes = 0
-        self.dtype = np.dtype(np.float32 if rows.dtype == np.float32 or rows.dtype.itemsize <= 2 else np.float64)
+        self.dtype = np.dtype(np.float32 if fits_single(rows.dtype) else np.float64)
         first = next(rows.blocks()).astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             self._describe(np.zeros(rows.shape[1]))

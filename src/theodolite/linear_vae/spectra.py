@@ -11,7 +11,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from theodolite.data.rows import Rows, open_rows
-from theodolite.linear_vae.moments import SMALLEST_SQUARE, Moments, memory_bytes, refuse
+from theodolite.linear_vae.moments import SMALLEST_SQUARE, Moments, fits_single, memory_bytes, refuse
 from theodolite.linear_vae.products import Products
 from theodolite.theory.ppca import Spectrum
 
@@ -80,7 +80,7 @@ def leading(source: Rows | NDArray[Any], k: int, ddof: int = 0, random_state: in
     n, d = rows.shape
     if solver_for(n, d, k) != "covariance":
         return from_rows(rows, k, ddof, random_state=random_state)
-    single = rows.dtype == np.float32 or rows.dtype.itemsize <= 2
+    single = fits_single(rows.dtype)
     moments = _counted(rows, single=single)
     found = from_covariance(moments.mean, moments.covariance(ddof), k)
     if single and not trusted(moments, found.spectrum, k):
@@ -117,8 +117,8 @@ def trusted(moments: Moments, data: Spectrum, k: int) -> bool:
         left = np.maximum(1 - shares.sum(axis=1), 0)
         # the noise variance is the mean of what is left
         excess += (d - k) / 4 * ((abs(bias @ left) + SURE * np.linalg.norm(spread * left)) / max(rest, 1e-300)) ** 2
-        # leading vectors turn towards those left out
-        turn = (np.mean(spread) + np.mean(np.abs(bias))) ** 2
+        # leading vectors turn towards those left out; products of unlike columns round less than squares
+        turn = np.mean(spread) ** 2 / 4 + np.mean(bias) ** 2
         excess += float(np.sum(turn * (d - k) ** 2 / (2 * lam * max(rest, 1e-300))))
     return excess <= EXCESS
 
