@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from theodolite.engine import checkpoint, reduction, sampling, signals
 from theodolite.engine.devices import make_fabric
 from theodolite.engine.export import save_weights
+from theodolite.engine.gather import gather_numbers
 from theodolite.engine.precision import settle_precision
 from theodolite.engine.progress import progress
 from theodolite.engine.task import Reduction, Step, Task
@@ -182,7 +183,7 @@ class _Fitting:
     def _agree(self, received: list[int]) -> int:
         """The signal that ends the run after this step, 0 for none: it may have reached some processes only."""
         here = received[0] if received else 0
-        return int(max(max(row) for row in reduction.everywhere([here], self.fabric)))
+        return int(max(max(row) for row in gather_numbers([here], self.fabric)))
 
     def _stop(self, signal_number: int) -> None:
         # a process that leaves makes the launcher end the others: not before the state is written

@@ -16,6 +16,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from theodolite.engine.gather import gather, gather_numbers
 from theodolite.engine.task import Losses, Part
 from theodolite.kernel.errors import DivergedError, UsageError
 
@@ -27,20 +28,6 @@ def cut(ids: Tensor, count: int) -> list[Tensor]:
     """Cut a batch into contiguous parts whose sizes differ by one at most; of a small batch some are empty."""
     ends = [len(ids) * part // count for part in range(count + 1)]
     return [ids[start:end] for start, end in pairwise(ends)]
-
-
-def everywhere(values: Sequence[float], fabric: Fabric) -> list[list[float]]:
-    """Give every process the values of all, in order of rank."""
-    if fabric.world_size == 1:
-        return [list(values)]
-    here = torch.tensor(values, dtype=torch.float64, device=fabric.device)
-    return [there.tolist() for there in _gather(here, fabric)]
-
-
-def _gather(here: Tensor, fabric: Fabric) -> list[Tensor]:
-    there = [torch.empty_like(here) for _ in range(fabric.world_size)]
-    torch.distributed.all_gather(there, here)
-    return there
 
 
 def _refuse_unless_finite(loss: float, number: int) -> None:
@@ -68,7 +55,7 @@ class Plain:
         """Accumulate the batch's gradients; see `Step.backward`."""
         ((part, share),) = shares
         found = losses(part)
-        weighted = everywhere([share * float(value.detach()) for value in found.values()], self.fabric)
+        weighted = gather_numbers([share * float(value.detach()) for value in found.values()], self.fabric)
         means = {name: sum(values) for name, values in zip(found, zip(*weighted, strict=True), strict=True)}
         _refuse_unless_finite(means["loss"], number)
         # torch takes the mean over processes, as if each had computed as many samples
@@ -166,7 +153,7 @@ class Fixed:
             return [branch]
         count = len(branch.means)
         touched = [float(gradient is not None) for gradient in branch.gradients]
-        rows = everywhere([*branch.means.values(), *touched], self.fabric)
+        rows = gather_numbers([*branch.means.values(), *touched], self.fabric)
         means = [dict(zip(branch.means, row[:count], strict=True)) for row in rows]
         # a gradient that some process has and another has not is zero there
         wanted = [any(flags) for flags in zip(*(row[count:] for row in rows), strict=True)]
@@ -182,7 +169,7 @@ class Fixed:
             chosen = list(group)
             known = [(here[place], self.parameters[place]) for place in chosen]
             flat = torch.cat([(torch.zeros_like(own) if new is None else new).flatten() for new, own in known])
-            for row, there in zip(gathered, _gather(flat, self.fabric), strict=True):
+            for row, there in zip(gathered, gather(flat, self.fabric), strict=True):
                 for place, piece in zip(chosen, torch.split(there, [own.numel() for _, own in known]), strict=True):
                     row[place] = piece.view_as(self.parameters[place])
         return gathered
