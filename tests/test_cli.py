@@ -199,7 +199,7 @@ def test_data_that_cannot_be_used_leave_no_folder_in_the_way(tmp_path, capsys):
     np.save(samples, np.full((50, 3), np.nan))
     out = tmp_path / "run"
     assert call("coverage", "audit", "--real", samples, "--fake", samples, "--out", out) == 3
-    assert call("linear-vae", "train", "--data", samples, "--out", out) == 3
+    assert call("linear-vae", "train", "--data", samples, "--latent-dim", "2", "--out", out) == 3
     assert not out.exists()
     np.save(samples, np.random.default_rng(0).normal(size=(400, 3)))
     assert call("coverage", "audit", "--real", samples, "--fake", samples, "--out", out, "--json") in (0, 1)

@@ -1,10 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 from sklearn.decomposition import PCA
 from tests.tolerances import assert_identity
 
+from theodolite.kernel.environment import Rates, keep_rates
 from theodolite.kernel.errors import DataError
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.verdict import compare
@@ -34,6 +37,13 @@ def digits_audit(digits_run):
     return audit(digits_run)
 
 
+def loaded(run):
+    config = run.settings(LinearVAEConfig)
+    data = load(config)
+    summary = data.summary()
+    return TrainedVAE.load(run, config, summary), data, summary
+
+
 def measured(found):
     return {finding.prediction.name: finding.measurement for finding in found.findings}
 
@@ -54,34 +64,30 @@ def test_each_prediction_when_falsified_fails(digits_run, digits_audit):
 
 
 def test_the_measurements_are_what_the_closed_form_says_of_the_trained_weights(digits_run, digits_audit):
-    config = digits_run.settings(LinearVAEConfig)
-    data = load(config)
-    vae = TrainedVAE.load(digits_run, config, data)
-    L = vae.encoder_factor
-    weights = theory.Weights(vae.decoder, vae.encoder, L @ L.T, vae.noise_variance, vae.prior_variance)
-    S = data.train.T @ data.train / len(data.train)
+    vae, data, summary = loaded(digits_run)
+    weights, train = vae.weights(), np.concatenate(list(data.blocks(summary.mean)))
+    S = train.T @ train / len(train)
     found = measured(digits_audit)
     assert abs(found["elbo_trained"].value - theory.elbo(S, weights)) < 2 * found["elbo_trained"].uncertainty
     assert_identity(found["kl"].value, -sum(theory.terms(S, weights)[3:]))
-    assert_identity(vae.kl_by_direction(data.train).sum(), found["kl"].value)
+    assert_identity(vae.kl_by_direction([train], len(train)).sum(), found["kl"].value)
     likelihood = theory.log_likelihood(S, vae.decoder, vae.noise_variance, vae.prior_variance)
-    assert_identity(vae.log_likelihood(data.train), likelihood)
+    assert_identity(vae.log_likelihood([train]), likelihood)
 
 
 def test_reconstructions_come_near_those_of_principal_components(digits_run):
-    config = digits_run.settings(LinearVAEConfig)
-    data = load(config)
-    ours = TrainedVAE.load(digits_run, config, data).reconstruct(data.held_out)
-    pca = PCA(5).fit(data.train)
-    theirs = pca.inverse_transform(pca.transform(data.held_out))
-    errors = [np.mean((data.held_out - made) ** 2) for made in (ours, theirs)]
+    vae, data, summary = loaded(digits_run)
+    held_out = data.take(data.held_out_ids, summary.mean)
+    pca = PCA(5).fit(np.concatenate(list(data.blocks(summary.mean))))
+    theirs = pca.inverse_transform(pca.transform(held_out))
+    errors = [np.mean((held_out - made) ** 2) for made in (vae.reconstruct(held_out), theirs)]
     assert 1 <= errors[0] / errors[1] < 1.1
 
 
 def test_its_exhibits_are_drawn_from_files_that_are_there(digits_run, digits_audit):
     kinds = [exhibit.kind for exhibit in digits_audit.exhibits]
-    assert kinds == ["chart", "chart", "gallery", "grid", "table"]
-    gallery, grid = digits_audit.exhibits[2:4]
+    assert kinds == ["chart", "chart", "table", "gallery", "grid", "table"]
+    gallery, grid = digits_audit.exhibits[3:5]
     assert np.load(digits_run.exhibits / gallery.array).shape == (12, 8, 8)
     assert np.load(digits_run.exhibits / gallery.nearest).dtype == np.uint8
     assert np.load(digits_run.exhibits / grid.array).shape == (5, 8, 8)
@@ -117,7 +123,7 @@ def test_a_table_without_images_and_without_held_out_rows(tmp_path):
     data = str(tmp_path / "x.npy")
     run = make(tmp_path / "run", steps=5, data=data, latent_dim=2, held_out_share=0.0)
     found = audit(run)
-    assert [exhibit.kind for exhibit in found.exhibits] == ["chart", "chart", "table"]
+    assert [exhibit.kind for exhibit in found.exhibits] == ["chart", "table", "chart", "table", "table"]
     assert len(found.sentences) == 3
     np.save(tmp_path / "x.npy", np.zeros((50, 4)) + np.eye(50, 4))
     with pytest.raises(DataError, match="has another SHA-256"):
@@ -134,3 +140,22 @@ def test_an_interval_is_as_wide_as_its_draws_say():
     mean, half = mean_and_uncertainty(np.array([1.0, 3.0, 5.0, 7.0]))
     assert mean == 4
     assert_identity(half, 1.96 * np.std([1, 3, 5, 7], ddof=1) / 2)
+
+
+def test_calibration_tells_an_encoder_that_is_surer_than_it_should_be(digits_run):
+    vae, _, _ = loaded(digits_run)
+    assert abs(vae.posterior_coverage(0) - 0.95) < 0.01
+    surer = replace(vae, encoder_factor=vae.encoder_factor / 2)
+    assert vae.posterior_coverage(0) > surer.posterior_coverage(0) + 0.1
+    # the ellipsoid of half the width holds what a ball of a quarter of the squared radius holds
+    expected = chi2.cdf(chi2.ppf(0.95, 5) / 4, 5)
+    assert abs(surer.posterior_coverage(0) - expected) < 0.02
+
+
+def test_seconds_are_measured_where_they_were_predicted(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    slow = {name: 1e-9 if name.startswith("eigh") else 1e8 for name in Rates.model_fields}
+    keep_rates(Rates(**slow))
+    found = audit(make(tmp_path / "run", method="px-em", race=False))
+    assert measured(found)["closed_form_seconds"].value > 0
+    assert "step_flops" not in measured(found)

@@ -113,3 +113,18 @@ def test_the_shapes_are_those_annotated(wrong):
     forward = jaxtyped(typechecker=beartype)(LinearVAE.forward)
     with pytest.raises(Exception, match="ype"):
         forward(network(), torch.zeros(wrong, dtype=torch.float64), torch.zeros(3, 1, 3))
+
+
+@pytest.mark.parametrize("noise_variance", [None, 0.3])
+def test_it_takes_weights_over_and_gives_them_back(noise_variance):
+    vae = network(noise_variance=noise_variance)
+    other = LinearVAE(6, 3, data_scale=2.5, prior_scale=1.7, noise_variance=noise_variance).double()
+    other.assign(vae.weights())
+    for given, taken in zip(vae.weights(), other.weights(), strict=True):
+        assert_identity(given, taken)
+
+
+def test_what_the_data_never_show_is_not_encoded_at_first():
+    vae = LinearVAE(6, 3, data_scale=0.8, prior_scale=1.7, noise_variance=None)
+    assert not vae.encoder.any()
+    assert vae.decoder.any()

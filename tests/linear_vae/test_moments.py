@@ -196,3 +196,12 @@ def test_reading_does_not_disturb_what_is_counted():
     _assert_moments(state, ROWS.astype(np.float32), tolerance=1e-2 * SINGLE)
     Moments(6).merge(other)
     _assert_moments(other, ROWS.astype(np.float32), tolerance=1e-2 * SINGLE)
+
+
+def test_a_state_is_all_there_is_to_know():
+    rows = np.random.default_rng(0).standard_normal((30, 3)).astype(np.float32)
+    moments = Moments(3, single=True).add(rows)
+    again = Moments.from_state(moments.state()).add(rows)
+    assert again.count == 60
+    assert_identity(again.mean, moments.mean)
+    assert_identity(again.covariance(), moments.covariance())

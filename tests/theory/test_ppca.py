@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 from tests.tolerances import assert_identity, assert_single
 
@@ -119,3 +120,28 @@ def test_data_of_low_rank_get_the_least_noise():
     values = ppca.spectrum(X).eigenvalues
     assert_identity(ppca.learned_noise_variance(values, 3), ppca.noise_floor(values))
     assert ppca.active_dimensions(values, 3, ppca.noise_floor(values)) == 2
+
+
+@pytest.mark.parametrize("shape", [(60, 6), (6, 6)])
+def test_eigenvalues_of_a_covariance_are_those_of_the_samples(shape):
+    X = samples(8, *shape)
+    assert_identity(ppca.eigenvalues(covariance(X)), ppca.spectrum(X).eigenvalues)
+    assert (ppca.eigenvalues(covariance(X[:3])) >= 0).all()
+
+
+@given(seed=st.integers(0, 100), k=st.integers(1, 6), noise=st.floats(1e-3, 1e3), epsilon=st.floats(1e-2, 1e2))
+@settings(max_examples=30)
+def test_the_density_is_scipys(seed, k, noise, epsilon):
+    random = np.random.default_rng(seed)
+    U, X = random.standard_normal((6, k)), random.standard_normal((9, 6))
+    model = multivariate_normal(np.zeros(6), epsilon * U @ U.T + noise * np.eye(6))
+    assert_identity(ppca.log_density(X, U, noise, epsilon) / model.logpdf(X), 1)
+
+
+def test_the_density_keeps_its_digits_where_the_noise_is_tiny():
+    """In the plane of the decoder the squared distance is that of the code, whatever the noise."""
+    U, z, noise = np.array([[3.0], [4.0]]), 2.0, 1e-14
+    on_plane = ppca.log_density((U * z).T, U, noise, 1.0)
+    # N(0, UUᵀ + δI): log-determinant log(25 + δ) + log δ, distance z² at δ → 0
+    expected = -(2 * np.log(2 * np.pi) + np.log(25) + np.log(noise) + z**2) / 2
+    assert_identity(on_plane, expected)

@@ -1,71 +1,63 @@
-"""The training procedure of the linear VAE without a run folder: for arrays in memory."""
+"""The reparametrised procedure without a run folder: for arrays in memory."""
 
-from typing import cast
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from theodolite.engine.loop import fit
 from theodolite.linear_vae.config import LinearVAEConfig, LinearVAETraining
-from theodolite.linear_vae.model import LinearVAE
-from theodolite.linear_vae.train import Ascent, threads_for
+from theodolite.linear_vae.dataset import Summary
+from theodolite.linear_vae.threads import threads_for
+from theodolite.linear_vae.train import Ascent, Read
 from theodolite.theory.elbo import Weights
 
 
+class Ascended(NamedTuple):
+    """What was trained, and its gap to the greatest ELBO at the start and after each pass, in nats per sample."""
+
+    weights: Weights
+    gaps: NDArray[np.float64]
+
+
 def ascend(
-    samples: NDArray[np.float64],
+    read: Read,
+    summary: Summary,
     latent_dim: int,
     *,
     noise_variance: float | None,
     prior_scale: float,
-    draws: int,
-    steps: int,
+    passes: int,
     batch_size: int,
-    learning_rate: float,
     seed: int,
-) -> Weights:
-    """Train a linear VAE by Adam, its step size going to zero along half a cosine, in the loop of the `train` module.
+) -> Ascended:
+    """Train a linear VAE by the reparametrised procedure, as the `train` module does.
 
     Parameters
     ----------
-    samples : (n, d) array
-        Data of mean zero.
+    read : function of ids (b,) that returns samples (b, d) of mean zero
+        Where the samples come from.
+    summary : Summary
+        Count, mean and covariance of all of them.
     latent_dim : int
         k.
     noise_variance : float or None
         η_d²; None to learn it.
     prior_scale : float
         η_e.
-    draws : int
-        Draws of z a sample and step; 0 to integrate z out.
-    steps, batch_size, learning_rate, seed
-        Of the training.
-
-    Returns
-    -------
-    Weights
-        What was trained.
+    passes : int
+        Over the data.
+    batch_size, seed : int
+        Samples a step; of weights, batches and draws.
     """
-    config = LinearVAEConfig(
-        latent_dim=latent_dim,
-        noise_variance=noise_variance,
-        prior_scale=prior_scale,
-        method="reparametrised" if draws else "analytic",
-        draws=max(draws, 1),
-        race=False,
-    )
-    training = LinearVAETraining(
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, device="cpu", precision="64-true"
-    )
-    task = Ascent(config, training, samples)
-    task.evaluate_every = 0  # a gap costs a pass over the data
-    with threads_for(min(batch_size, len(samples)) * max(draws, 1) * samples.shape[1] * latent_dim):
-        fit(task, training)
-    return _weights(cast(LinearVAE, task.networks["vae"]))
-
-
-@torch.no_grad()
-def _weights(vae: LinearVAE) -> Weights:
-    L = vae.encoder_factor.numpy()
-    return Weights(vae.decoder.numpy(), vae.encoder.numpy(), L @ L.T, float(vae.noise_variance), vae.prior_scale**2)
+    config = LinearVAEConfig.build(latent_dim=latent_dim, noise_variance=noise_variance, prior_scale=prior_scale)
+    batch = min(batch_size, summary.count)
+    each = summary.count // batch
+    training = LinearVAETraining.build(steps=passes * each, batch_size=batch, seed=seed, device="cpu")
+    task = Ascent(config, training, summary, read)
+    task.evaluate_every = each
+    start = task.evaluate(0)["gap"]
+    task.gaps.clear()
+    with threads_for(batch * config.draws * task.vae.decoder.numel()):
+        fit(task, training, None)
+    return Ascended(task.vae.weights(), np.array([start, *task.gaps]))

@@ -1,23 +1,41 @@
-"""The linear VAE as a scikit-learn estimator; its closed form needs NumPy alone."""
+"""The linear VAE as a scikit-learn estimator: data of any length, any shape, with gaps; torch only where asked for."""
 
-from numbers import Integral, Real
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from theodolite.data.rows import Rows, open_rows
+from theodolite.linear_vae import missing
+from theodolite.linear_vae.fitting import Fit, Wish, fit_gaps, fit_moments, fit_rows
+from theodolite.linear_vae.moments import Moments
+from theodolite.linear_vae.parameters import check_parameters
+from theodolite.linear_vae.selection import choose_components
 from theodolite.theory import elbo as theory
 from theodolite.theory import ppca
-from theodolite.theory.gaussian import log_density
 
 Matrix = NDArray[Any]
+Source = ArrayLike | str | Path | Iterator[ArrayLike]
 
-METHODS = ("closed-form", "analytic", "reparametrised")
 ACTIVE_SHARE = 0.02  # a latent dimension whose signal is less than this share of η_d² has collapsed: 0.01 nats
-DRAWS = 8  # of z a sample and step, where reparametrised
+BLOCK = 2**22  # numbers worked on at once where rows are independent of each other
+LEARNED = (
+    "decoder_",
+    "encoder_",
+    "encoder_covariance_",
+    "noise_variance_",
+    "mean_",
+    "explained_variance_",
+    "n_active_",
+    "n_iter_",
+    "history_",
+)
 
 
 class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -28,25 +46,28 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     Parameters
     ----------
-    n_components : int, default=2
-        Latent dimensions k, at most the number of features.
+    n_components : int or "auto", default=2
+        Latent dimensions k, at most the number of features; ``"auto"`` for those of the greatest held-out likelihood.
     noise : "learned" or float, default="learned"
         Variance η_d² of the decoder.
     prior_scale : float, default=1.0
         Standard deviation η_e of the prior.
-    method : {"closed-form", "analytic", "reparametrised"}, default="closed-form"
-        ``closed-form``: from the spectrum of the data, the global optimum. The others train by Adam: on the ELBO with z
-        integrated out, or on draws of z; they need torch.
-    max_iter : int, default=1000
-        Adam steps, where trained.
+    method : {"closed-form", "em", "px-em", "lbfgs", "adam", "reparametrised"}, default="closed-form"
+        ``closed-form``: from the spectrum of the data, the global optimum. ``em`` and ``px-em`` (parameter-expanded),
+        ``lbfgs`` and ``adam`` (analytic gradients) climb the ELBO from a random start, given the covariance alone.
+        ``reparametrised``: Adam on draws of z, minibatch by minibatch; needs torch. Samples with missing entries
+        are fitted by EM whatever the method.
+    max_iter : int, default=200
+        Passes over the data at most; ``reparametrised`` takes that many, its step size going to zero.
+    tol : float, default=1e-6
+        Stop when the ELBO is so near its known maximum, in nats per sample; with missing entries, when an iteration
+        raises the likelihood by less.
     batch_size : int, default=128
-        Samples a step, where trained.
-    learning_rate : float, default=0.02
-        First step size of Adam, where trained.
+        Samples a step, where reparametrised.
     ddof : int, default=0
         The covariance is divided by n − ddof. 0 is maximum likelihood; 1 agrees with `sklearn.decomposition.PCA`.
     random_state : int, RandomState or None
-        For `sample` and for training.
+        For `sample`, for random starts and for the folds of ``"auto"``.
 
     Attributes
     ----------
@@ -65,7 +86,10 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     n_active_ : int
         Latent dimensions that have not collapsed.
     n_iter_ : int
-        Steps taken; 1 for the closed form.
+        Passes over the data; 1 for the closed form.
+    history_ : (n_iter_ + 1,) array
+        How far the ELBO was below its maximum before and after each pass, in nats per sample; empty for the closed
+        form, which is there after one. With missing entries: the log-likelihood of the observed ones.
     n_features_in_ : int
         Features seen in `fit`.
 
@@ -81,14 +105,14 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def __init__(
         self,
-        n_components: int = 2,
+        n_components: int | Literal["auto"] = 2,
         *,
         noise: Literal["learned"] | float = "learned",
         prior_scale: float = 1.0,
-        method: Literal["closed-form", "analytic", "reparametrised"] = "closed-form",
-        max_iter: int = 1000,
+        method: Literal["closed-form", "em", "px-em", "lbfgs", "adam", "reparametrised"] = "closed-form",
+        max_iter: int = 200,
+        tol: float = 1e-6,
         batch_size: int = 128,
-        learning_rate: float = 0.02,
         ddof: int = 0,
         random_state: Any = None,
     ) -> None:
@@ -97,54 +121,100 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.prior_scale = prior_scale
         self.method = method
         self.max_iter = max_iter
+        self.tol = tol
         self.batch_size = batch_size
-        self.learning_rate = learning_rate
         self.ddof = ddof
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+    def fit(self, X: Source, y: Any = None) -> Self:
         """Fit to samples (n, n_features).
+
+        Parameters
+        ----------
+        X : array, str, Path or iterator of arrays
+            Samples; or the path of a ``.npy`` file or of a folder of them, read a block at a time; or blocks of
+            samples (b, n_features), each seen once. NaN means missing.
+        y : None
+            Ignored.
 
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or the data hold anything but finite numbers, do not vary, or are fewer
-            than two samples.
+            If a parameter is out of its range, or the data hold infinities, a feature without any value, do not vary,
+            or are fewer than two samples.
+        DataError
+            If a file cannot be read.
         """
-        samples: Matrix = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        self._check_parameters(*samples.shape)
-        data = ppca.spectrum(samples, ddof=self.ddof)
-        if not data.eigenvalues[0] > 0:
-            raise ValueError(f"the {len(samples)} samples are all equal; there is nothing to model")
-        learned = self.noise == "learned"
-        noise = ppca.learned_noise_variance(data.eigenvalues, self.n_components) if learned else float(self.noise)
-        if self.method == "closed-form":
-            weights = ppca.optimum(data, self.n_components, noise, self.prior_scale**2)
-            self.n_iter_ = 1
+        self._forget(moments=True)
+        if isinstance(X, Iterator):
+            return self._fit_blocks(X)
+        if isinstance(X, (str, Path)):
+            rows = open_rows(X)
+            self.n_features_in_ = rows.shape[1]
         else:
-            # torch is loaded here, so that the closed form can do without it
-            from theodolite.linear_vae.ascent import ascend
+            # what is not finite is found on the way, not in a pass of its own
+            rows = open_rows(self._validated(X, ensure_min_samples=2, ensure_all_finite=False))
+        check_parameters(self, *rows.shape)
+        wish = self._wish(self._latent_dim(rows))
+        try:
+            return self._keep(fit_rows(rows, wish))
+        except ValueError:
+            samples = self._validated(rows.take(np.arange(rows.shape[0])), ensure_all_finite="allow-nan")
+            if not np.isnan(samples).any():
+                raise
+            return self._keep(fit_gaps(samples, wish))
 
-            seed = check_random_state(self.random_state).randint(2**31 - 1)
-            weights = ascend(
-                np.asarray(samples, np.float64) - data.mean,
-                self.n_components,
-                noise_variance=None if learned else noise,
-                prior_scale=self.prior_scale,
-                draws=DRAWS if self.method == "reparametrised" else 0,
-                steps=self.max_iter,
-                batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
-                seed=int(seed),
-            )
-            self.n_iter_ = self.max_iter
-        self._keep(weights, data.mean)
+    @available_if(lambda self: not self._needs_all_at_once)  # type: ignore[untyped-decorator]  # scikit-learn has no types
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Take more samples (n, n_features) in; the model is that of all samples so far, whatever their order.
+
+        It costs one pass over these samples; what is learned is solved for when it is next asked for.
+
+        Raises
+        ------
+        ValueError
+            If an entry is missing or infinite, or the features differ from those before.
+        """
+        begun = hasattr(self, "_moments")
+        samples = self._validated(X, reset=not begun)
+        if not begun:
+            self._forget(moments=True)
+            self._moments = Moments(samples.shape[1])
+        self._moments.add(samples)
+        self._forget()
+        return self
+
+    def merge(self, other: "LinearVAE") -> Self:
+        """Take in what another estimator has seen: the model is then that of the samples of both.
+
+        Raises
+        ------
+        ValueError
+            If either keeps no moments to merge (it was fitted to wide or incomplete samples, or to none), or the
+            features differ.
+        """
+        for estimator in (self, other):
+            if not hasattr(estimator, "_moments"):
+                raise ValueError(f"{estimator!r} keeps no moments to merge; fit both by partial_fit")
+        if self.n_features_in_ != other.n_features_in_:
+            raise ValueError(f"one has seen {self.n_features_in_} features, the other {other.n_features_in_}")
+        self._moments.merge(other._moments)
+        self._forget()
         return self
 
     def transform(self, X: ArrayLike) -> Matrix:
-        """Encode: the mean of q(z|x) for each sample, (n, n_components), in the precision of X."""
+        """Encode: the mean of q(z|x) for each sample, (n, n_components), in the precision of X.
+
+        Where entries are missing: the mean of the posterior given the others.
+        """
         samples = self._checked(X)
-        return np.asarray((samples - self.mean_) @ self.encoder_.T, dtype=samples.dtype)
+        codes = [
+            missing.posterior_means(block, self.mean_, self._weights)
+            if np.isnan(block).any()
+            else (block - self.mean_) @ self.encoder_.T
+            for block in _blocks(samples)
+        ]
+        return np.concatenate(codes).astype(samples.dtype)
 
     def inverse_transform(self, Z: ArrayLike) -> Matrix:
         """Decode: the mean of p(x|z) for each code (n, n_components), (n, n_features), in the precision of Z.
@@ -160,13 +230,25 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             raise ValueError(f"codes have {codes.shape[1]} columns, but n_components={self._n_features_out}")
         return np.asarray(codes @ self.decoder_.T + self.mean_, dtype=codes.dtype)
 
+    def impute(self, X: ArrayLike) -> Matrix:
+        """Fill what is missing with its mean given the rest of its sample, (n, n_features), in the precision of X."""
+        samples = self._checked(X)
+        filled = [missing.impute(block, self.mean_, self._weights) for block in _blocks(samples)]
+        return np.concatenate(filled).astype(samples.dtype)
+
     def elbo(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Evidence lower bound of each sample, in nats, (n,)."""
-        return theory.elbo_per_sample(self._checked(X) - self.mean_, self._weights)
+        """Evidence lower bound of each sample, in nats, (n,).
+
+        Where entries are missing the encoder is the posterior given the others, and the bound their log-likelihood.
+        """
+        return self._per_sample(X, lambda centred: theory.elbo_per_sample(centred, self._weights))
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Log-likelihood of each sample under the model, in nats, (n,); never below `elbo`."""
-        return log_density(self._checked(X), self.mean_, self.get_covariance())
+        """Log-likelihood of each sample's observed entries, in nats, (n,); never below `elbo`."""
+        return self._per_sample(
+            X,
+            lambda centred: ppca.log_density(centred, self.decoder_, self.noise_variance_, self.prior_scale**2),
+        )
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Mean log-likelihood, in nats per sample."""
@@ -188,7 +270,31 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def get_precision(self) -> NDArray[np.float64]:
         """Inverse of the covariance of x under the model, (n_features, n_features)."""
-        return np.asarray(np.linalg.inv(self.get_covariance()))
+        check_is_fitted(self)
+        vectors, singular, _ = np.linalg.svd(self.decoder_, full_matrices=False)
+        signal = self.prior_scale**2 * singular**2
+        share = signal / (signal + self.noise_variance_)
+        return np.asarray((np.eye(len(self.mean_)) - (vectors * share) @ vectors.T) / self.noise_variance_)
+
+    def __getattr__(self, name: str) -> Any:
+        """Solve for what is learned when it is first asked for after `partial_fit` or `merge`."""
+        if name in LEARNED and "_moments" in vars(self):
+            self._solve()
+            return vars(self)[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_moments" in vars(self) or "mean_" in vars(self)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @property
+    def _needs_all_at_once(self) -> bool:
+        return self.n_components == "auto" or self.method == "reparametrised"
 
     @property
     def _n_features_out(self) -> int:
@@ -200,38 +306,86 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             self.decoder_, self.encoder_, self.encoder_covariance_, self.noise_variance_, self.prior_scale**2
         )
 
+    def _validated(self, X: Any, **options: Any) -> Matrix:
+        return np.asarray(validate_data(self, X, dtype=[np.float64, np.float32], **options))
+
     def _checked(self, X: ArrayLike) -> Matrix:
         check_is_fitted(self)
-        return np.asarray(validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
+        return self._validated(X, reset=False, ensure_all_finite="allow-nan")
 
-    def _check_parameters(self, n: int, d: int) -> None:
-        k = self.n_components
-        if not isinstance(k, Integral) or not 1 <= k <= d:
-            raise ValueError(f"n_components={k!r} must be a whole number from 1 to n_features={d}")
-        if self.noise != "learned" and not _is_positive(self.noise):
-            raise ValueError(f'noise={self.noise!r} must be "learned" or a positive variance')
-        if not _is_positive(self.prior_scale):
-            raise ValueError(f"prior_scale={self.prior_scale!r} must be a positive number")
-        if self.method not in METHODS:
-            raise ValueError(f"method={self.method!r} must be one of {', '.join(METHODS)}")
-        if not isinstance(self.ddof, Integral) or not 0 <= self.ddof < n:
-            raise ValueError(f"ddof={self.ddof!r} must be a whole number from 0 to n_samples − 1 = {n - 1}")
-        if self.ddof and self.method != "closed-form":
-            raise ValueError(f"ddof={self.ddof!r} is for the closed form; method={self.method!r} divides by n_samples")
+    def _fit_blocks(self, blocks: Iterable[ArrayLike]) -> Self:
+        """Fit to blocks of which each is seen once, in memory that does not grow with their number."""
+        if self._needs_all_at_once:
+            raise ValueError(
+                f"n_components={self.n_components!r}, method={self.method!r} needs all samples at once, not an iterator"
+            )
+        for block in blocks:
+            self.partial_fit(block)
+        if not hasattr(self, "_moments"):
+            raise ValueError("the iterator gave no blocks; there is nothing to fit")
+        return self._solve()
 
-    def _keep(self, weights: theory.Weights, mean: NDArray[np.float64]) -> None:
-        self.mean_ = mean
-        self.decoder_, self.encoder_, self.encoder_covariance_ = (
-            weights.decoder,
-            weights.encoder,
-            weights.encoder_covariance,
+    def _solve(self) -> Self:
+        """Find what is learned from the moments of the samples so far."""
+        check_parameters(self, self._moments.count, self._moments.features)
+        return self._keep(fit_moments(self._moments, self._wish(int(self.n_components))))
+
+    @property
+    def _given_noise(self) -> float | None:
+        return None if self.noise == "learned" else float(self.noise)
+
+    def _wish(self, latent_dim: int) -> Wish:
+        return Wish(
+            latent_dim=latent_dim,
+            noise_variance=self._given_noise,
+            prior_scale=float(self.prior_scale),
+            method=self.method,
+            max_iter=int(self.max_iter),
+            tol=float(self.tol),
+            batch_size=int(self.batch_size),
+            ddof=int(self.ddof),
+            seed=self._seed(),
         )
-        self.noise_variance_ = weights.noise_variance
+
+    def _latent_dim(self, rows: Rows) -> int:
+        if self.n_components != "auto":
+            return int(self.n_components)
+        samples = rows.take(np.arange(rows.shape[0]))
+        return int(choose_components(samples, noise_variance=self._given_noise, random_state=self._seed()).n_components)
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _per_sample(self, X: ArrayLike, of_centred: Any) -> NDArray[np.float64]:
+        values = [
+            missing.log_likelihood_observed(block, self.mean_, self._weights)
+            if np.isnan(block).any()
+            else of_centred(block - self.mean_)
+            for block in _blocks(self._checked(X))
+        ]
+        return np.concatenate(values)
+
+    def _keep(self, fit: Fit) -> Self:
+        self.mean_ = fit.mean
+        self.decoder_, self.encoder_ = fit.weights.decoder, fit.weights.encoder
+        self.encoder_covariance_ = fit.weights.encoder_covariance
+        self.noise_variance_ = fit.weights.noise_variance
+        self.history_, self.n_iter_ = fit.history, max(1, len(fit.history) - 1)
         # of the model along its own axes: η_e² s² + η_d², s the singular values of U
         signal = self.prior_scale**2 * np.linalg.svd(self.decoder_, compute_uv=False) ** 2
         self.explained_variance_ = signal + self.noise_variance_
         self.n_active_ = int(np.sum(signal > ACTIVE_SHARE * self.noise_variance_))
+        if fit.moments is not None:
+            self._moments = fit.moments
+        return self
+
+    def _forget(self, *, moments: bool = False) -> None:
+        for name in (*LEARNED, *(["_moments"] if moments else [])):
+            self.__dict__.pop(name, None)
 
 
-def _is_positive(value: Any) -> bool:
-    return isinstance(value, Real) and 0 < float(value) < np.inf
+def _blocks(samples: Matrix) -> Iterator[Matrix]:
+    """Cut samples into blocks of rows, each in float64 small beside what is there."""
+    size = max(1, BLOCK // samples.shape[1])
+    for start in range(0, len(samples), size):
+        yield samples[start : start + size]

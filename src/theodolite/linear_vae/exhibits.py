@@ -5,8 +5,7 @@ from numpy.typing import NDArray
 
 from theodolite.kernel.exhibits import Cell, Chart, Gallery, Grid, Layer, Table
 from theodolite.kernel.runs import RunFolder
-from theodolite.linear_vae.config import LinearVAEConfig
-from theodolite.linear_vae.dataset import Dataset
+from theodolite.linear_vae.dataset import Dataset, Summary
 from theodolite.linear_vae.trained import Matrix, TrainedVAE, mean_and_uncertainty
 from theodolite.theory import ppca
 from theodolite.theory.elbo import Terms
@@ -23,44 +22,13 @@ def amount(nats: float) -> str:
     return f"{nats:.2g}" if nats < 1 else f"{nats:,.2f}"
 
 
-def gap_over_passes(run: RunFolder, config: LinearVAEConfig, share: float) -> tuple[Chart, ...]:
-    """Draw the exact gap to the optimum over training; `share` is the part of the data that a step sees."""
-    rows = [row for row in run.metrics() if "gap" in row]
-    methods = ("reparametrised", "analytic")
-    rival = methods[config.method == methods[0]]
-    columns: dict[str, list[Cell]] = {"passes": [], "gap": [], "gradient": []}
-    for key, method in (("gap", config.method), ("rival_gap", rival)):
-        for row in rows:
-            if row.get(key, 0.0) > 0:
-                columns["passes"].append((row["step"] + 1) * share)
-                columns["gap"].append(row[key])
-                columns["gradient"].append(method)
-    if not columns["gap"]:
-        return ()
-    passes = (rows[-1]["step"] + 1) * share
-    left = f"{amount(rows[-1]['gap'])} nats per sample are left after {passes:,.0f} passes"
-    beside = f"; the {rival} gradient leaves {amount(rows[-1]['rival_gap'])}" if config.race else ""
-    layer = Layer(mark="line", columns=columns, x="passes", y="gap", color="gradient")
-    return (
-        Chart(
-            title=f"By the {config.method} gradient {left}{beside}",
-            caption="How far the ELBO over all training samples is from its maximum, exactly; the closed form is there "
-            "after one pass.",
-            layers=(layer,),
-            x_title="passes over the training data",
-            y_title="gap to the optimum (nats per sample)",
-            y_scale="log",
-        ),
-    )
-
-
-def kl_by_direction(trained: TrainedVAE, data: Dataset) -> Chart:
+def kl_by_direction(trained: TrainedVAE, data: Dataset, summary: Summary) -> Chart:
     """Draw what each latent direction carries, beside what the spectrum says it should."""
     k = len(trained.encoder)
-    eigenvalues = ppca.spectrum(data.train).eigenvalues
+    eigenvalues = ppca.eigenvalues(summary.covariance)
     noise = trained.noise_variance
     theory = ppca.kl_per_dimension(eigenvalues, k, noise)
-    practice = trained.kl_by_direction(data.train)
+    practice = trained.kl_by_direction(data.blocks(summary.mean), summary.count)
     difference = float(np.abs(theory - practice).max())
     shown = min(k, DIRECTIONS)
     numbers: list[Cell] = [*range(1, shown + 1)]
@@ -82,23 +50,24 @@ def kl_by_direction(trained: TrainedVAE, data: Dataset) -> Chart:
     )
 
 
-def reconstructions(run: RunFolder, trained: TrainedVAE, data: Dataset) -> tuple[Gallery, ...]:
+def reconstructions(run: RunFolder, trained: TrainedVAE, data: Dataset, summary: Summary) -> tuple[Gallery, ...]:
     """Show held-out images above what the trained model makes of them."""
-    if data.image_shape is None or not len(data.held_out):
+    if data.image_shape is None or not len(data.held_out_ids):
         return ()
-    decoded = trained.reconstruct(data.held_out)
-    error = data.held_out - decoded
-    kept = 1 - np.sum(error**2) / np.sum(data.held_out**2)
+    held_out = data.take(data.held_out_ids, summary.mean)
+    decoded = trained.reconstruct(held_out)
+    error = held_out - decoded
+    kept = 1 - np.sum(error**2) / np.sum(held_out**2)
     k, m = len(trained.encoder), len(error)
     shown = slice(0, TILES)
     return (
         Gallery(
             title=f"{k} numbers an image keep {kept:.1%} of the variance of {m} held-out images",
             caption=f"The first {TILES} that training never saw, above their decoded codes; error a pixel.",
-            array=run.save_array("held_out", _pixels(data.held_out[shown] + data.mean, data.image_shape)),
+            array=run.save_array("held_out", _pixels(held_out[shown] + summary.mean, data.image_shape)),
             labels=tuple(f"no. {number:,}" for number in data.held_out_ids[shown]),
             row_name="held out",
-            nearest=run.save_array("reconstructed", _pixels(decoded[shown] + data.mean, data.image_shape)),
+            nearest=run.save_array("reconstructed", _pixels(decoded[shown] + summary.mean, data.image_shape)),
             nearest_labels=tuple(f"{value:.3f}" for value in np.sqrt((error[shown] ** 2).mean(axis=1))),
             nearest_row_name="reconstructed",
         ),
@@ -118,6 +87,22 @@ def decoder_directions(run: RunFolder, trained: TrainedVAE, data: Dataset) -> tu
             array=run.save_array("decoder_directions", panels),
             panel_names=tuple(f"{j + 1}: {value:.2f} nats" for j, value in enumerate(carried[:TILES])),
             shared_scale=True,
+        ),
+    )
+
+
+def collapse(tried: list[tuple[float, int, int]], latent_dim: int) -> tuple[Table, ...]:
+    """Set the dimensions that stay at other noises beside what the spectrum says."""
+    if not tried:
+        return ()
+    right = sum(said == stayed for _, said, stayed in tried)
+    return (
+        Table(
+            title=f"At {right} of {len(tried)} other noises as many dimensions stay as the spectrum says",
+            caption=f"η_d² held fixed and the model fitted by PX-EM from a random start; of {latent_dim} dimensions "
+            "those stay whose eigenvalue exceeds η_d².",
+            columns=("η_d²", "predicted to stay", "stayed"),
+            rows=tuple((float(f"{noise:.3g}"), said, stayed) for noise, said, stayed in tried),
         ),
     )
 

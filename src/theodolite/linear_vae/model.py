@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from theodolite.theory.elbo import Weights
+
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -39,7 +41,8 @@ class LinearVAE(nn.Module):
         super().__init__()
         self.data_scale, self.prior_scale = data_scale, prior_scale
         self.unit_decoder = nn.Parameter(torch.randn(data_dim, latent_dim) / math.sqrt(data_dim))
-        self.unit_encoder = nn.Parameter(torch.randn(latent_dim, data_dim) / math.sqrt(data_dim))
+        # zero, not random: what the data never show is never learned, and would stay random
+        self.unit_encoder = nn.Parameter(torch.zeros(latent_dim, data_dim))
         # L below the diagonal, and the logarithm of its diagonal: at first the prior's
         self.unit_factor = nn.Parameter(torch.zeros(latent_dim, latent_dim))
         log_noise = 0.0 if noise_variance is None else math.log(noise_variance / data_scale**2)
@@ -68,6 +71,22 @@ class LinearVAE(nn.Module):
     def noise_variance(self) -> Float[Tensor, ""]:
         """δ, the decoder's variance."""
         return self.unit_log_noise.exp() * self.data_scale**2
+
+    @torch.no_grad()
+    def weights(self) -> Weights:
+        """Return U, W, Σ, δ and ε as NumPy numbers."""
+        U, W, L = (matrix.double().cpu().numpy() for matrix in (self.decoder, self.encoder, self.encoder_factor))
+        return Weights(U, W, L @ L.T, float(self.noise_variance), self.prior_scale**2)
+
+    @torch.no_grad()
+    def assign(self, weights: Weights) -> None:
+        """Take over U, W and Σ, and δ where it is learned; ε must be this model's."""
+        L = torch.linalg.cholesky(torch.from_numpy(weights.encoder_covariance)) / self.prior_scale
+        self.unit_decoder.copy_(torch.from_numpy(weights.decoder) * (self.prior_scale / self.data_scale))
+        self.unit_encoder.copy_(torch.from_numpy(weights.encoder) * (self.data_scale / self.prior_scale))
+        self.unit_factor.copy_(torch.tril(L, -1) + torch.diag(torch.diagonal(L).log()))
+        if self.unit_log_noise.requires_grad:
+            self.unit_log_noise.fill_(math.log(weights.noise_variance / self.data_scale**2))
 
     def forward(
         self, x: Float[Tensor, "batch data"], noise: Float[Tensor, "batch draw latent"] | None = None

@@ -5,6 +5,7 @@ c near their mean, in float64, or (`single`) in float32, and added up in float64
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -123,6 +124,19 @@ class Moments:
         self._combine(theirs.count, theirs._mean, theirs._scatter)
         self._noted = self._noted + theirs._noted
         return self
+
+    def state(self) -> tuple[Float64, Float64, Float64]:
+        """Count (), mean (d,) and scatter (d, d): all there is to know, for `from_state` in another process."""
+        self._close()
+        return np.asarray(float(self.count)), self._mean, self._scatter
+
+    @classmethod
+    def from_state(cls, state: Sequence[Float64]) -> Self:
+        """Rebuild what `state` described."""
+        count, mean, scatter = state
+        found = cls(len(mean))
+        found.count, found._mean, found._scatter = int(count), mean.copy(), scatter.copy()
+        return found
 
     @property
     def mean(self) -> Float64:

@@ -3,10 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from theodolite.kernel.environment import known_rates
 from theodolite.kernel.errors import UsageError
 from theodolite.kernel.exhibits import Arrow, Box, Diagram, Table
 from theodolite.kernel.records import Plan, Prediction
-from theodolite.linear_vae.config import LinearVAEConfig
+from theodolite.linear_vae import costs
+from theodolite.linear_vae.config import LinearVAEConfig, LinearVAETraining
 from theodolite.linear_vae.dataset import load
 from theodolite.theory import ppca
 
@@ -14,6 +16,10 @@ NATS = "nats per sample"
 REACHED = 0.1  # nats per sample: a gap below this is called reached
 ROWS = 40  # of the table of dimensions
 BORDERLINE = 0.05  # an eigenvalue this close to the noise, relatively, may count as active or not
+OVERHEAD = 0.05  # seconds that Python takes whatever the size
+NOISES = 5  # at which collapse is tried
+MOST_TRIED = 1024  # features; above, trying takes minutes
+SIMULATED = 0.95  # share of codes that an ellipsoid of posterior probability 0.95 is to hold
 
 
 def plan(config: LinearVAEConfig) -> Plan:
@@ -25,9 +31,13 @@ def plan(config: LinearVAEConfig) -> Plan:
         If the data cannot be used, see `dataset.load`; or if η_d² is to be learned where no variance is left for it.
     """
     data = load(config)
-    eigenvalues = ppca.spectrum(data.train).eigenvalues
+    summary = data.summary()
+    eigenvalues = ppca.eigenvalues(summary.covariance)
     noise = _planned_noise(config, eigenvalues)
-    n, d = data.train.shape
+    n, d, k = summary.count, len(summary.mean), config.latent_dim
+    cost = costs.closed_form(n, d, k, data.rows.dtype.itemsize)
+    rates = known_rates()
+    seconds = costs.seconds(cost, d, k, data.rows.dtype.itemsize, rates) if rates else None
     return Plan(
         family="linear-vae",
         config=config.model_dump(mode="json"),
@@ -35,9 +45,23 @@ def plan(config: LinearVAEConfig) -> Plan:
             f"Every statement is about the {n:,} training samples of {d} features, their mean subtracted.",
             "Encoder and decoder have no offset; the encoder's covariance Σ is one full matrix for all samples.",
         ),
-        predictions=_predictions(config, eigenvalues, noise),
-        exhibits=(_diagram(config, d, noise), _spectrum_table(config, eigenvalues, noise)),
+        predictions=(*_predictions(config, eigenvalues, noise), *_promised_time(seconds)),
+        exhibits=(
+            _diagram(config, d, noise),
+            _spectrum_table(config, eigenvalues, noise),
+            _cost_table(cost, seconds, n, d, k),
+        ),
     )
+
+
+def tried_noises(eigenvalues: NDArray[np.float64], latent_dim: int) -> NDArray[np.float64]:
+    """Noise variances at which collapse is tried: between eigenvalues that differ, up to `NOISES` of them, (m,)."""
+    if len(eigenvalues) > MOST_TRIED:
+        return np.empty(0)
+    upper, lower = eigenvalues[:latent_dim], np.append(eigenvalues, 0)[1 : latent_dim + 1]
+    apart = np.flatnonzero((lower > 0) & (upper * (1 - 2 * BORDERLINE) > lower))
+    chosen = apart[np.unique(np.linspace(0, len(apart) - 1, NOISES).round().astype(int))] if len(apart) else apart
+    return np.asarray(np.sqrt(upper[chosen] * lower[chosen]))
 
 
 def _planned_noise(config: LinearVAEConfig, eigenvalues: NDArray[np.float64]) -> float:
@@ -87,6 +111,50 @@ def _predictions(config: LinearVAEConfig, eigenvalues: NDArray[np.float64], nois
             tolerance=borderline,
         ),
         *((learned,) if config.noise_variance is None else ()),
+        *_promises_of_theory(config, eigenvalues),
+    )
+
+
+def _promises_of_theory(config: LinearVAEConfig, eigenvalues: NDArray[np.float64]) -> tuple[Prediction, ...]:
+    tried = len(tried_noises(eigenvalues, config.latent_dim))
+    collapse = Prediction(
+        name="collapse_errors",
+        label=f"Dimensions counted wrongly over {tried} other η_d²",
+        value=0,
+        unit="dimensions",
+        claim="exact",
+        source="a dimension is lost where λ_j ≤ η_d²; Lucas et al. (2019), §4; Q2.a",
+    )
+    batch = LinearVAETraining.model_fields["batch_size"].default
+    work = Prediction(
+        name="step_flops",
+        label=f"Matrix products of a step of {batch} samples",
+        value=costs.step_flops(batch, config.draws, len(eigenvalues), config.latent_dim),
+        unit="FLOPs",
+        claim="exact",
+        source="2 FLOPs a multiply-add, forward and backward; Q2.b",
+    )
+    return (
+        Prediction(
+            name="gap_identity_error",
+            label="log p(x) − ELBO, by sampling less by its formula",
+            value=0.0,
+            unit=NATS,
+            claim="exact",
+            source="divergence of two Gaussians, averaged; derived in Q2.a",
+            tolerance=0.02,
+        ),
+        Prediction(
+            name="posterior_coverage",
+            label="Simulated codes inside the encoder's 95% ellipsoids",
+            value=SIMULATED,
+            unit="",
+            claim="estimate",
+            source="exact where the encoder is the posterior (Cook, Gelman and Rubin 2006); Q2.a",
+            tolerance=0.02,
+        ),
+        *((collapse,) if tried else ()),
+        *((work,) if config.method == "reparametrised" else ()),
     )
 
 
@@ -127,6 +195,24 @@ def _promises_of_training(greatest: float, kl: float) -> tuple[Prediction, ...]:
             claim="estimate",
             source="½ Σ log(λ_j / η_d²) over the active dimensions; derived in Q2.a",
             tolerance=REACHED + 0.02 * kl,
+        ),
+    )
+
+
+def _promised_time(seconds: costs.Seconds | None) -> tuple[Prediction, ...]:
+    """One pass and the closed form after it, where this machine's rates are known."""
+    if seconds is None:
+        return ()
+    value = seconds.of_pass + seconds.of_solve
+    return (
+        Prediction(
+            name="closed_form_seconds",
+            label="Closed form, from the data on",
+            value=value,
+            unit="CPU seconds",
+            claim="estimate",
+            source="multiply-adds, bytes read and d³, by the rates that theodolite doctor measured",
+            tolerance=2 * value + OVERHEAD,
         ),
     )
 
@@ -174,4 +260,20 @@ def _spectrum_table(config: LinearVAEConfig, eigenvalues: NDArray[np.float64], n
         caption=f"A dimension is active if its eigenvalue λ exceeds η_d² = {noise:.4g}; it carries ½ log(λ / η_d²).",
         columns=("dimension", "eigenvalue λ of the data", "of the variance, %", "KL, nats", "prediction"),
         rows=rows,
+    )
+
+
+def _cost_table(cost: costs.Costs, seconds: costs.Seconds | None, n: int, d: int, k: int) -> Table:
+    told = "seconds are estimates from measured rates." if seconds else "theodolite doctor adds the seconds."
+    times = tuple(float(f"{value:.2g}") for value in seconds) if seconds else (None, None, None)
+    return Table(
+        title=f"One pass over {n:,} samples takes {cost.pass_products / 1e9:,.3g}·10⁹ multiply-adds and holds "
+        f"{cost.state_bytes / 1e6:,.3g} MB, however many there are",
+        caption=f"Multiply-adds are those of the matrix products; {told}",
+        columns=("part", "multiply-adds", "bytes read", "bytes held", "CPU seconds"),
+        rows=(
+            ("one pass, any way: the covariance", cost.pass_products, cost.read_bytes, cost.state_bytes, times[0]),
+            ("closed form: its eigenvectors", cost.solve_products, None, 3 * cost.state_bytes, times[1]),
+            ("em, px-em, lbfgs, adam: one iteration", 4 * d * d * k, None, cost.state_bytes, times[2]),
+        ),
     )

@@ -41,11 +41,14 @@ class Leading(NamedTuple):
         4.5.1).
     products : int
         Passes over the data.
+    moments : Moments or None
+        Of the rows, where the covariance was formed.
     """
 
     spectrum: Spectrum
     residual: float
     products: int
+    moments: Moments | None = None
 
 
 def solver_for(n: int, d: int, k: int) -> Solver:
@@ -86,7 +89,7 @@ def leading(source: Rows | NDArray[Any], k: int, ddof: int = 0, random_state: in
     if single and not trusted(moments, found.spectrum, k):
         moments = _counted(rows, single=False)
         found = from_covariance(moments.mean, moments.covariance(ddof), k)._replace(products=2)
-    return found
+    return found._replace(moments=moments)
 
 
 def _counted(rows: Rows, single: bool) -> Moments:

@@ -46,9 +46,9 @@ def terms(covariance: ArrayLike, weights: Weights) -> Terms:
     """
     S = np.asarray(covariance, float)
     U, W = weights.decoder, weights.encoder
-    A = np.eye(len(S)) - U @ W
-    # E‖x − U W x‖² = tr(A S Aᵀ),  E‖W x‖² = tr(W S Wᵀ)
-    residual, code = np.sum((A @ S) * A), np.sum((W @ S) * W)
+    WS = W @ S
+    # E‖x − U W x‖² = tr(A S Aᵀ) with A = I − U W,  E‖W x‖² = tr(W S Wᵀ)
+    residual, code = np.sum((S - U @ WS) * (np.eye(len(S)) - U @ W)), np.sum(WS * W)
     return Terms(*(float(term) for term in _terms(residual, code, weights)))
 
 

@@ -21,6 +21,16 @@ class Spectrum(NamedTuple):
     eigenvectors: NDArray[np.float64]
 
 
+def eigenvalues(covariance: ArrayLike) -> NDArray[np.float64]:
+    """Eigenvalues of a covariance (d, d), in decreasing order and in its unit; none is negative.
+
+    Holds when: the covariance is symmetric. Those below 1e-16 of the largest are rounding.
+
+    Source: Jolliffe (2002), *Principal Component Analysis*, §3.5.
+    """
+    return np.asarray(np.maximum(np.linalg.eigvalsh(np.asarray(covariance, float))[::-1], 0))
+
+
 def spectrum(samples: ArrayLike, ddof: int = 0) -> Spectrum:
     """Eigenvalues and eigenvectors of the covariance of samples (n, d), in squared units of the data.
 
@@ -125,3 +135,26 @@ def optimum(data: Spectrum, latent_dim: int, noise_variance: float, prior_varian
     # Σ = diag(ε δ / max(λ_j, δ))
     Sigma = np.diag(np.concatenate([epsilon * delta / lam, np.full(latent_dim - q, epsilon)]))
     return Weights(U, W, Sigma, delta, epsilon)
+
+
+def log_density(
+    samples: ArrayLike, decoder: ArrayLike, noise_variance: float, prior_variance: float
+) -> NDArray[np.float64]:
+    """Logarithm of the model's density N(0, ε U Uᵀ + δ I) at each sample, in nats; samples (n, d), result (n,).
+
+    Holds when: the samples have the mean subtracted; δ, ε > 0. Nothing of size d × d is formed, and nothing is lost
+    where δ is small beside the data: xᵀ C⁻¹ x is the least ‖x − U z‖² / δ + ‖z‖² / ε, two terms that are not negative.
+
+    Source: Tipping and Bishop (1999), eq. 4 and 6, there for ε = 1; the least value by completing the square in z.
+    """
+    X, delta, epsilon = np.asarray(samples, float), noise_variance, prior_variance
+    vectors, s, _ = np.linalg.svd(np.asarray(decoder, float), full_matrices=False)
+    d, k = vectors.shape
+    along = X @ vectors
+    # z, along the axes of U: s (s² + δ/ε)⁻¹ v·x
+    z = along * (s / (s**2 + delta / epsilon))
+    # ‖x − U z‖² / δ + ‖z‖² / ε
+    distance = ((X - (z * s) @ vectors.T) ** 2).sum(axis=1) / delta + (z**2).sum(axis=1) / epsilon
+    # log |C| = Σ log(ε s² + δ) + (d − k) log δ
+    volume = np.log(epsilon * s**2 + delta).sum() + (d - k) * np.log(delta)
+    return np.asarray(-(d * np.log(2 * np.pi) + volume + distance) / 2)
