@@ -18,7 +18,7 @@ Float64 = NDArray[np.float64]
 BLOCK_BYTES = 12 * 2**20  # of rows multiplied at once: they stay in the cache
 MOST_ROWS, LEAST_ROWS = 16384, 512  # of a block; fewer are multiplied in float64
 SUMMED = 512  # rows added up in the precision of the data
-CHECKED = 16  # one block in so many is squared in float64 too, to see how float32 rounds
+CHECKED = 32  # one block in so many is squared in float64 too, to see how float32 rounds
 OFF_GRID = 0.0371  # of a standard deviation, see `_shift`
 BITS = 16  # of it: of float32's 24, what is left for numbers some standard deviations large
 LEAST_ROUNDING = 5e-8  # relative, of a sum in float32 where none was seen
@@ -104,7 +104,7 @@ class Moments:
             raise ValueError(
                 f"rows of shape {X.shape} and type {X.dtype} were given; numbers (rows, {self.features}) are needed"
             )
-        size = max(LEAST_ROWS, min(MOST_ROWS, BLOCK_BYTES // (X.dtype.itemsize * self.features)))
+        size = self.block_rows(X.dtype)
         before = self._copy() if len(X) > size else self
         try:
             for start in range(0, len(X), size):
@@ -113,6 +113,10 @@ class Moments:
             self.__dict__.update(before.__dict__)
             raise ValueError(f"{error} (rows {start} to {min(start + size, len(X)) - 1} of those given)") from None
         return self
+
+    def block_rows(self, dtype: np.dtype[Any]) -> int:
+        """Return how many rows of this type are multiplied at once: the best size of a block to `add`."""
+        return max(LEAST_ROWS, min(MOST_ROWS, BLOCK_BYTES // (dtype.itemsize * self.features)))
 
     def merge(self, other: "Moments") -> Self:
         """Count in what another has counted; the other is not changed."""
@@ -314,8 +318,8 @@ def _shifted(block: Matrix, shift: Matrix, dtype: type[np.floating[Any]]) -> Mat
 def _squared(X: Matrix) -> Float64:
     """Sum of the squares of each column, in float64, (d,)."""
     total = np.zeros(X.shape[1])
-    for start in range(0, len(X), SUMMED):
-        part = X[start : start + SUMMED].astype(np.float64)
+    for start in range(0, len(X), SUMMED // 4):
+        part = X[start : start + SUMMED // 4].astype(np.float64)
         total += np.square(part, out=part).sum(axis=0)
     return total
 

@@ -18,8 +18,9 @@ from theodolite.theory.ppca import Spectrum
 Float64 = NDArray[np.float64]
 Solver = Literal["covariance", "gram", "lanczos"]
 
-# cost of one operation, beside one of a large matrix product: in an eigensolver, in a product with a vector
-EIGEN, VECTOR = 6, 8
+# cost of one operation, beside one of a large matrix product: in an eigensolver, in a product with few vectors
+EIGEN, VECTOR = 6, 6
+DIRECT = 1000  # the smaller side up to which nothing is iterated
 GRAM_BYTES = 2**30  # of float64 rows that are held for the Gram matrix
 TOLERANCES = {4: 1e-6, 8: 1e-10}  # of the residual, by bytes a number
 ROUNDS = 6  # of looking for what Lanczos has missed
@@ -56,13 +57,14 @@ def solver_for(n: int, d: int, k: int) -> Solver:
     work: dict[Solver, float] = {
         "covariance": n * d**2 + EIGEN * 4 / 3 * d**3,
         "gram": n**2 * d + EIGEN * 4 / 3 * n**3,
-        "lanczos": VECTOR * 4.0 * n * d * (4 * k + 40),
+        "lanczos": VECTOR * 4.0 * n * d * (2 * k + 30),
     }
     if 4 * 8 * d**2 > memory_bytes():
         del work["covariance"]
     if 8 * n * d > GRAM_BYTES:
         del work["gram"]
-    if 4 * k >= min(n, d):  # Lanczos is for few
+    direct = [way for way in work if way != "lanczos"]
+    if 4 * k >= min(n, d) or (direct and min(n, d) <= DIRECT):  # Lanczos is for few of many
         del work["lanczos"]
     if not work:
         raise ValueError(f"{k} components of {n} rows of {d} features need more memory than there is; ask for fewer")
@@ -94,7 +96,7 @@ def leading(source: Rows | NDArray[Any], k: int, ddof: int = 0, random_state: in
 
 def _counted(rows: Rows, single: bool) -> Moments:
     moments = Moments(rows.shape[1], single=single)
-    for block in rows.blocks():
+    for block in rows.blocks(moments.block_rows(rows.dtype)):
         moments.add(block)
     return moments
 
