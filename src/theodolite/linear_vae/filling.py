@@ -57,11 +57,14 @@ def fill(rows: Rows, model: Model) -> Filled:
 
 
 def refitted(filled: Filled, latent_dim: int, noise: float | None) -> Model:
-    """M-step: the closed form for the expected moments; δ as given, or learned where it is None."""
+    """M-step: the closed form for the expected moments; δ as given, or learned where it is None, above the floor.
+
+    Source: Tipping and Bishop (1999), eq. 7 f.
+    """
     values, vectors = np.linalg.eigh(filled.covariance)
-    data = ppca.Spectrum(filled.mean, np.maximum(values[::-1], 0), vectors[:, ::-1])
-    delta = ppca.learned_noise_variance(data.eigenvalues, latent_dim) if noise is None else noise
-    return Model(filled.mean, ppca.optimum(data, latent_dim, delta, 1.0).decoder, delta)
+    kept, left_out = values[::-1][:latent_dim], values[::-1][latent_dim:]
+    delta = max(float(left_out.sum()) / max(left_out.size, 1), ppca.NOISE_FLOOR) if noise is None else noise
+    return Model(filled.mean, vectors[:, ::-1][:, :latent_dim] * np.sqrt(np.maximum(kept - delta, 0)), delta)
 
 
 def _equally_many_missing(seen: Matrix) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:

@@ -147,7 +147,7 @@ def ascend(
     """
     n = len(rows.values)
     by_filling = _filling_is_cheaper(rows, latent_dim)
-    least_noise = ppca.noise_floor(np.ones(1)) if noise is None else None
+    least_noise = ppca.NOISE_FLOOR if noise is None else None
     if model.loadings.shape[1] != latent_dim:
         model = filling.refitted(filling.fill(rows, model), latent_dim, noise)
     values: list[float] = []

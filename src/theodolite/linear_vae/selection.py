@@ -21,7 +21,7 @@ from theodolite.theory import ppca
 Matrix = NDArray[np.float64]
 
 ROW_FOLDS, ENTRY_FOLDS = 5, 10
-ENOUGH_ENTRIES = 10_000  # held out in all; further folds would not change the choice
+ENOUGH_ENTRIES = 5_000  # held out in all; further folds would not change the choice
 LEAST_INDEPENDENCE = 1e-12  # share of an entry's variance that the others do not explain: below it there is rounding
 RESOLUTION = 8  # candidates next to the choice differ from it by at most an eighth, or by one
 
@@ -65,7 +65,7 @@ def choose_components(
     Selection
         Complete data are cut into five folds by rows, and each entry of a held-out row is predicted from its others;
         all k, from 1 to the rank of the training sets at most, cost one eigendecomposition a fold. Where entries are
-        missing, tenths of the observed ones are held out, as many tenths as make 10,000; the candidates are powers of
+        missing, tenths of the observed ones are held out, as many tenths as make 5,000; the candidates are powers of
         two and d, and then halves of the gaps beside the choice.
 
     Raises
