@@ -125,7 +125,7 @@ class Moments:
         theirs = other._copy()
         theirs._close()
         self._close()
-        self._combine(theirs.count, theirs._mean, theirs._scatter)
+        self._combine(theirs.count, theirs._mean, theirs._scatter)  # a copy, which it may keep
         self._noted = self._noted + theirs._noted
         return self
 
@@ -228,8 +228,9 @@ class Moments:
                 between = np.outer(step * (self.count * n / total), step)
             if not np.isfinite(np.diag(between)).all():
                 raise ValueError("squares of the distance between two sets of rows overflow float64; rescale the data")
-            self._scatter += between
-        self._scatter += scatter
+            scatter += between
+            scatter += self._scatter
+        self._scatter = scatter
         self._mean = self._mean + step * (n / total)
         self.count = total
 
@@ -279,7 +280,9 @@ class _Sums:
     def moments(self) -> tuple[int, Float64, Float64]:
         """Count, mean and scatter about it."""
         mean = self.sum / self.count
-        return self.count, self.shift.sum(axis=0, dtype=np.float64) + mean, self.gram - np.outer(self.sum, mean)
+        scatter = -np.outer(self.sum, mean)
+        scatter += self.gram
+        return self.count, self.shift.sum(axis=0, dtype=np.float64) + mean, scatter
 
     def plus(self, block: "_Sums") -> "_Sums":
         """Return both; in place, and in float64."""
@@ -307,9 +310,12 @@ def _shift(block: Matrix) -> Matrix:
 def _shifted(block: Matrix, shift: Matrix, dtype: type[np.floating[Any]]) -> Matrix:
     X: Matrix
     if len(shift):
-        X = np.subtract(block, shift[0], dtype=dtype)
-        for part in shift[1:]:
-            X -= part
+        X = np.empty(block.shape, dtype)
+        for start in range(0, len(X), SUMMED // 2):
+            few = slice(start, start + SUMMED // 2)
+            np.subtract(block[few], shift[0], out=X[few], dtype=dtype)
+            for part in shift[1:]:
+                X[few] -= part
         return X
     X = np.asarray(block, dtype)
     return X if X.flags.c_contiguous or X.flags.f_contiguous else np.ascontiguousarray(X)
