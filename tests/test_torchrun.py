@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -13,6 +14,7 @@ from tests.launched import is_alive, run, start, wait_until, workers_of
 from tests.tolerances import assert_identity
 
 from theodolite import families
+from theodolite.data.rows import open_rows
 from theodolite.engine import checkpoint
 from theodolite.kernel import launch
 from theodolite.kernel.runs import RunFolder
@@ -163,3 +165,20 @@ def test_a_launcher_that_ended_before_is_noticed(platform, monkeypatch):
     launch.end_with_launcher()
     assert wait_until(lambda: len(killed) == (2 if platform == "darwin" else 1), seconds=5)
     assert set(killed) == {(os.getpid(), signal.SIGKILL)}
+
+
+def test_each_process_reads_its_share_of_the_rows(tmp_path):
+    rows = np.random.default_rng(0).standard_normal((6000, 500)) @ np.diag(np.linspace(3, 1, 500))
+    np.save(tmp_path / "x.npy", rows)
+    blocks = list(open_rows(tmp_path / "x.npy").blocks())
+    assert len(blocks) > 1
+    settings = ("--data", str(tmp_path / "x.npy"), "--method", "closed-form", "--no-race", "--latent-dim", "3")
+    together = run(2, *TRAIN, *settings, "--out", str(tmp_path / "two"))
+    assert together.returncode == 0, together.stderr_text
+    assert RunFolder.open(tmp_path / "two").read_json("environment.json")["processes"] == 2
+    families.train(
+        "linear-vae", tmp_path / "one", data=str(tmp_path / "x.npy"), method="closed-form", race=False, latent_dim=3
+    )
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name, value in one.items():
+        assert_identity(two[name], value)
