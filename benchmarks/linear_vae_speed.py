@@ -21,7 +21,7 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, IncrementalPCA
 
-from theodolite.linear_vae.spectra import leading
+from theodolite import LinearVAE
 from theodolite.theory import ppca
 
 REPEATS = 5
@@ -34,9 +34,9 @@ Fitted = tuple[NDArray[Any], NDArray[Any], float]  # λ (k,), V (d, k), δ, all 
 
 
 def fit(rows: NDArray[Any], k: int) -> Fitted:
-    """Fit ours: the one place to say how."""
-    data = leading(rows, k).spectrum
-    return data.eigenvalues[:k], data.eigenvectors, ppca.learned_noise_variance(data.eigenvalues, k)
+    """Fit ours."""
+    model = LinearVAE(k).fit(rows)
+    return model.explained_variance_, model.decoder_ / np.linalg.norm(model.decoder_, axis=0), model.noise_variance_
 
 
 def pca(rows: NDArray[Any], k: int, solver: str = "auto") -> Fitted:

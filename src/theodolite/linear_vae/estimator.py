@@ -59,9 +59,9 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         are fitted by EM whatever the method.
     max_iter : int, default=200
         Passes over the data at most; ``reparametrised`` takes that many, its step size going to zero.
-    tol : float, default=1e-6
-        Stop when the ELBO is so near its known maximum, in nats per sample; with missing entries, when an iteration
-        raises the likelihood by less.
+    tol : float, default=1e-2
+        Stop when the ELBO is so near its known maximum, in nats per sample; with missing entries, when the likelihood
+        is expected to rise by less.
     batch_size : int, default=128
         Samples a step, where reparametrised.
     ddof : int, default=0
@@ -111,7 +111,7 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         prior_scale: float = 1.0,
         method: Literal["closed-form", "em", "px-em", "lbfgs", "adam", "reparametrised"] = "closed-form",
         max_iter: int = 200,
-        tol: float = 1e-6,
+        tol: float = 1e-2,
         batch_size: int = 128,
         ddof: int = 0,
         random_state: Any = None,

@@ -89,9 +89,15 @@ class Ascent(Task):
 
     def _losses(self, part: Part) -> Mapping[str, Tensor]:
         x = torch.from_numpy(self.read(part.ids.cpu().numpy())).to(part.device, self.dtype)
+        return {"loss": -self.networks["vae"](x, self._noise(part, x.dtype)).mean()}
+
+    def _noise(self, part: Part, dtype: torch.dtype) -> Tensor | None:
+        """Draws of e, in pairs e, −e: what is odd in e leaves no noise in the gradient (Hammersley and Morton 1956)."""
         draws = self.config.draws
-        noise = part.normal("encoder", draws, self.config.latent_dim).to(x.dtype) if draws else None
-        return {"loss": -self.networks["vae"](x, noise).mean()}
+        if not draws:
+            return None
+        half = part.normal("encoder", (draws + 1) // 2, self.config.latent_dim).to(dtype)
+        return torch.cat([half, -half], dim=1)[:, :draws]
 
     def evaluate(self, number: int) -> dict[str, float]:
         """Measure how far the exact ELBO over all training samples is below the greatest one, in nats per sample."""
