@@ -176,7 +176,9 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             If an entry is missing or infinite, or the features differ from those before.
         """
         begun = hasattr(self, "_moments")
-        samples = self._validated(X, reset=not begun)
+        samples = self._validated(X, reset=not begun, ensure_all_finite="allow-nan")
+        if np.isnan(samples).any():
+            raise ValueError("NaN: samples with missing entries are fitted all at once, by fit on an array or a file")
         if not begun:
             self._forget(moments=True)
             self._moments = Moments(samples.shape[1])

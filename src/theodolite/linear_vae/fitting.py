@@ -100,8 +100,17 @@ def fit_gaps(samples: Matrix, wish: Wish) -> Fit:
 
 def _closed_form(spectrum: ppca.Spectrum, wish: Wish, moments: Moments | None) -> Fit:
     _require_variation(spectrum.eigenvalues[0])
-    noise = wish.noise_variance or ppca.learned_noise_variance(spectrum.eigenvalues, wish.latent_dim)
-    weights = ppca.optimum(spectrum, wish.latent_dim, noise, wish.prior_scale**2)
+    noise, k = wish.noise_variance, wish.latent_dim
+    if noise is None:
+        noise = ppca.learned_noise_variance(spectrum.eigenvalues, k)
+        if k < len(spectrum.mean) and noise <= ppca.noise_floor(spectrum.eigenvalues):
+            warnings.warn(
+                f"the samples span no more than {k} dimensions, so their likelihood has no maximum; the noise is kept "
+                f"at {noise:.2g}: take fewer components, or give a noise",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+    weights = ppca.optimum(spectrum, k, noise, wish.prior_scale**2)
     return Fit(weights, spectrum.mean, np.empty(0), moments)
 
 
