@@ -78,6 +78,49 @@ class Chart(_Part):
     roles: dict[str, Literal["real", "generated", "theory", "accent"]] = {}
 
 
+class Slider(_Part):
+    """A chart and numbers that follow one setting, at values computed beforehand.
+
+    On a page with a script a slider goes from stop to stop: the numbers of that stop stand large, and a rule moves
+    along the chart. Without one the numbers of the first stop shown and a table of all are there.
+
+    Attributes
+    ----------
+    setting : str
+        What the slider sets, such as ``"τ"``: the chart's horizontal axis.
+    stops : tuple of float
+        Its values, rising.
+    start : int
+        Which of them is shown first.
+    columns : tuple of str
+        What is read at a stop, in words that follow a number.
+    rows : tuple of tuple of str
+        The numbers, one row a stop.
+    chart : Chart
+        Over the setting.
+    """
+
+    kind: Literal["slider"] = "slider"
+    title: str
+    caption: str
+    setting: str
+    stops: tuple[float, ...] = Field(min_length=1)
+    start: int = Field(ge=0)
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    chart: Chart
+
+    @model_validator(mode="after")
+    def _stops_fit(self) -> "Slider":
+        if self.start >= len(self.stops) or len(self.rows) != len(self.stops):
+            raise ValueError(f"{len(self.stops)} stops need as many rows, and a start among them")
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError(f"every row needs {len(self.columns)} numbers, one a column")
+        if list(self.stops) != sorted(set(self.stops)):
+            raise ValueError("the stops of a slider must rise")
+        return self
+
+
 class Gallery(_Part):
     """Images as tiles, in order; `nearest` stands aligned below. Arrays (n, h, w) or (n, h, w, 3), uint8."""
 
@@ -182,4 +225,4 @@ class Diagram(_Part):
         return self
 
 
-Exhibit = Annotated[Chart | Gallery | Strip | Grid | Table | Text | Diagram, Field(discriminator="kind")]
+Exhibit = Annotated[Chart | Slider | Gallery | Strip | Grid | Table | Text | Diagram, Field(discriminator="kind")]

@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 from theodolite.kernel.errors import DataError
-from theodolite.kernel.exhibits import Cell, Chart, Diagram, Exhibit, Gallery, Grid, Strip, Table
+from theodolite.kernel.exhibits import Cell, Chart, Diagram, Exhibit, Gallery, Grid, Slider, Strip, Table
 from theodolite.kernel.runs import RunFolder
 from theodolite.report.axes import as_name, as_number
 from theodolite.report.diagrams import diagram_still
-from theodolite.report.figures import chart_spec, series_key, still
+from theodolite.report.figures import chart_spec, series_key, still, with_rule
 from theodolite.report.heatmaps import MOST_PANELS, panels
 from theodolite.report.numbers import column, integer, number
 from theodolite.report.pictures import reels, tiles
@@ -66,6 +66,8 @@ def show(run: RunFolder, exhibit: Exhibit, ident: str, quality: int | None) -> S
 def _ready(run: RunFolder, exhibit: Exhibit, ident: str, quality: int | None) -> Shown:
     if isinstance(exhibit, Chart):
         return _chart(exhibit, ident)
+    if isinstance(exhibit, Slider):
+        return _slider(exhibit, ident)
     if isinstance(exhibit, Gallery):
         content, remark = tiles(run, exhibit, quality)
         return Shown(exhibit, ident, content, remark)
@@ -85,12 +87,32 @@ def _ready(run: RunFolder, exhibit: Exhibit, ident: str, quality: int | None) ->
 
 def _chart(chart: Chart, ident: str) -> Shown:
     spec = chart_spec(chart)
-    text = json.dumps(spec, separators=(",", ":"), allow_nan=False)
-    extra = {
-        "spec": Markup(text.replace("<", "\\u003c")),  # nothing in it can end the element it stands in
-        "key": series_key(chart),
-    }
+    extra = {"spec": _embedded(spec), "key": series_key(chart)}
     return Shown(chart, ident, Markup(still(spec, f"{ident}-")), extra=extra)
+
+
+def _embedded(document: Any) -> Markup:
+    """Write a document as JSON in which nothing can end the element it stands in."""
+    return Markup(json.dumps(document, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
+
+
+def _slider(slider: Slider, ident: str) -> Shown:
+    """Draw the chart with a rule at the stop shown first; on the page the rule follows."""
+    drawn = _chart(slider.chart, ident)
+    spec = with_rule(chart_spec(slider.chart), slider.stops[slider.start])
+    written = number_stops(slider.stops)
+    extra = {
+        "spec": _embedded(spec),
+        "key": drawn.extra["key"],
+        "stops": written,
+        "readings": _embedded({"stops": list(slider.stops), "written": written, "rows": slider.rows}),
+    }
+    return Shown(slider, ident, Markup(still(spec, f"{ident}-")), extra=extra)
+
+
+def number_stops(stops: tuple[float, ...]) -> list[str]:
+    """Write the values of a slider."""
+    return [number(stop) for stop in stops]
 
 
 def _table(table: Table, ident: str) -> Shown:

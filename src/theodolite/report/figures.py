@@ -56,6 +56,24 @@ def chart_spec(chart: Chart) -> dict[str, Any]:
     return spec
 
 
+def with_rule(spec: dict[str, Any], place: float) -> dict[str, Any]:
+    """Add a vertical rule at a number of the horizontal axis, which the parameter ``setting`` moves."""
+    axis = next(layer["encoding"]["x"] for layer in spec["layer"] if "x" in layer["encoding"])
+    rule = {
+        "name": "setting-rule",
+        "data": {"values": [{}]},
+        "transform": [{"calculate": "setting", "as": "x"}],
+        "mark": {"type": "rule", "strokeWidth": 2},
+        "encoding": {"x": {**axis, "field": "x"}, "color": {"value": token("ink")}},
+    }
+    # the parameter stands first: what it moves is drawn from it
+    return {
+        **spec,
+        "params": [{"name": "setting", "value": place}, *spec.get("params", [])],
+        "layer": [*spec["layer"], rule],
+    }
+
+
 def still(spec: dict[str, Any], prefix: str = "", width: int = PAGE_WIDTH) -> str:
     """Return a chart's specification as SVG for a page that defines the colours.
 
@@ -70,7 +88,8 @@ def still(spec: dict[str, Any], prefix: str = "", width: int = PAGE_WIDTH) -> st
     """
     layers = [layer for layer in spec["layer"] if not layer.get("name", "").startswith(POINTERS)]
     fixed = {**spec, "layer": layers, "width": width if spec["width"] == "container" else spec["width"]}
-    fixed.pop("params", None)
+    # only what is pointed at is left out; the rule of a slider stands where it starts
+    fixed["params"] = [param for param in spec.get("params", []) if param["name"] == "setting"]
     return cleaned(vl_convert.vegalite_to_svg(fixed, allowed_base_urls=[]), prefix)
 
 

@@ -79,7 +79,7 @@ def render(sections: Sequence[Section], title: str | None = None) -> str:
     """Return the page of the given sections as HTML."""
     style = stylesheet() + _static("page.css")
     scripts = [_static("page.js")]
-    if any(shown.exhibit.kind == "chart" for part in sections for shown in _all_shown(part)):
+    if any(shown.exhibit.kind in ("chart", "slider") for part in sections for shown in _all_shown(part)):
         scripts.insert(0, _vega())
     template = _environment().get_template("page.html.j2")
     return template.render(

@@ -5,7 +5,7 @@ document.documentElement.classList.add("js");
 const phone = matchMedia("(max-width: 40rem)");
 
 async function enliven(figure) {
-  const spec = JSON.parse(figure.querySelector("script").textContent);
+  const spec = JSON.parse(figure.querySelector("script:not(.stops)").textContent);
   const canvas = figure.querySelector(".canvas");
   if (phone.matches) {
     // no room beside the lines: the key above the chart names the series instead
@@ -21,11 +21,13 @@ async function enliven(figure) {
   const before = [...canvas.children];
   canvas.append(live);
   try {
-    await vegaEmbed(live, spec, {
+    const made = await vegaEmbed(live, spec, {
       mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false,
       tooltip: { disableDefaultStyle: true },
     });
     before.forEach((element) => element.remove());
+    figure.chart = made.view;
+    if (figure.turn) figure.turn();
   } catch (error) {
     live.remove();
     console.error(error);
@@ -49,6 +51,22 @@ function save(figure) {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
+
+// Sliders: the numbers of a stop stand large, and the rule of the chart moves to it.
+document.querySelectorAll("figure.slider").forEach((figure) => {
+  const { stops, written, rows } = JSON.parse(figure.querySelector("script.stops").textContent);
+  const dial = figure.querySelector(".dial input");
+  const values = [...figure.querySelectorAll(".readings .value")];
+
+  figure.turn = () => {
+    const place = Number(dial.value);
+    figure.querySelector(".dial output").textContent = written[place];
+    dial.setAttribute("aria-valuetext", figure.querySelector(".dial label").textContent);
+    values.forEach((value, column) => { value.textContent = rows[place][column]; });
+    if (figure.chart) figure.chart.signal("setting", stops[place]).runAsync();
+  };
+  dial.addEventListener("input", figure.turn);
+});
 
 document.querySelectorAll("figure.chart").forEach((figure) => {
   figure.querySelector(".save").addEventListener("click", () => save(figure));
