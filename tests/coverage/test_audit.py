@@ -42,7 +42,7 @@ def test_numbers_stand_on_the_right_side_of_the_truth(dropped):
     assert result.coverage.upper == 1 - result.missed_mass.lower >= 1 - truth
     assert result.overlap.upper >= 1 - truth
     assert result.fidelity.estimate > 0.98
-    assert result.curve.recall.max() >= 1 - truth
+    assert result.precision_recall.recall.max() >= 1 - truth
     assert 0.5 < result.auc < 0.5 + truth
 
 

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from theodolite import families
-from theodolite.coverage.exhibits import coverage_exhibits, coverage_sentences
+from theodolite.coverage.exhibits import coverage_exhibits
 from theodolite.coverage.result import CoverageResult
+from theodolite.coverage.words import coverage_sentences
 from theodolite.data.digits import digits, split
 from theodolite.kernel.exhibits import Chart, Gallery, Table
 from theodolite.kernel.runs import RunFolder
@@ -95,7 +96,8 @@ def test_where_the_samples_came_from_is_kept(audited, files):
 
 def test_exhibits_of_vectors_are_a_map_two_curves_and_a_table(audited):
     found = audited[1]
-    assert [exhibit.kind for exhibit in found.exhibits] == ["chart", "chart", "chart", "table"]
+    kinds = [exhibit.kind for exhibit in found.exhibits]
+    assert kinds == ["chart", "grid", "table", "slider", "chart", "chart", "table"]
     chart = found.exhibits[0]
     assert isinstance(chart, Chart)
     assert {name for layer in chart.layers for name in layer.columns["series"]} == {
@@ -103,9 +105,12 @@ def test_exhibits_of_vectors_are_a_map_two_curves_and_a_table(audited):
         "generated",
         "real, named missed",
     }
-    table = found.exhibits[3]
+    table = found.exhibits[-1]
     assert isinstance(table, Table)
     assert table.rows[0][1].startswith("at least")
+    groups = found.exhibits[2]
+    assert isinstance(groups, Table)
+    assert groups.title == "The missed samples form one group, all of them certified"
 
 
 @pytest.mark.parametrize("width", [1, 5])

@@ -1,35 +1,37 @@
 """The audit: what of the real data a generator misses, with guarantees that hold whatever the classifier is."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.metrics import pairwise_distances_argmin
 
+from theodolite.coverage.calibration import calibrate
 from theodolite.coverage.certificates import certify
 from theodolite.coverage.config import CoverageConfig
 from theodolite.coverage.curves import upper_curve
-from theodolite.coverage.exhibits import coverage_exhibits, coverage_figures, coverage_sentences
+from theodolite.coverage.exhibits import coverage_exhibits
+from theodolite.coverage.features import Embedded, Given, embed
 from theodolite.coverage.folds import Folds
 from theodolite.coverage.gap import some_of, train_gap
+from theodolite.coverage.groups import check_groups, find_groups
 from theodolite.coverage.heldout import NORMAL_95, HeldOut, auc, fit_both, game_value
-from theodolite.coverage.members import Scorer
+from theodolite.coverage.landscape import grid_axes, grid_points
+from theodolite.coverage.listing import missed_csv
+from theodolite.coverage.members import Floats, Scorer
 from theodolite.coverage.missed import name_missed
-from theodolite.coverage.plan import counts, fakes_to_draw, needed
-from theodolite.coverage.result import CoverageResult, FromAbove, FromBelow
+from theodolite.coverage.plan import fakes_to_draw, needed
+from theodolite.coverage.result import CoverageResult, FromAbove, FromBelow, Landscape
 from theodolite.coverage.selfcheck import false_naming, smallest_named_share
-from theodolite.data.arrays import (
-    check_pair,
-    check_samples,
-    count_shared,
-    fingerprint,
-    load_function,
-    load_samples,
-    same_shape,
-)
-from theodolite.kernel.errors import DataError, UsageError
+from theodolite.coverage.sources import Sources, origin, read_sources
+from theodolite.coverage.stages import Tell, silent, told_on_stderr
+from theodolite.coverage.sweep import sweep
+from theodolite.coverage.words import coverage_figures, coverage_sentences
+from theodolite.data.arrays import check_pair, check_samples, count_shared, same_shape
+from theodolite.kernel.files import write_atomically
 from theodolite.kernel.records import Audit, Measurement
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.verdict import compare
@@ -38,6 +40,7 @@ from theodolite.theory.coverage import smallest_nameable_mass
 Samples = NDArray[Any]
 Generator = Callable[[int], Samples]
 SEPARABLE = 0.999  # AUC above which the two are told apart by something that is hardly their content
+FAINT = 1e-9  # of a column's usual size: seen where it is looked for, and nowhere else
 
 
 def audit_coverage(
@@ -49,6 +52,8 @@ def audit_coverage(
     alpha: float = 0.1,
     confidence: float = 0.95,
     discriminator: Scorer | None = None,
+    features: Given = None,
+    groups: ArrayLike | None = None,
     seed: int = 0,
 ) -> CoverageResult:
     """Find what of the real data a generator misses.
@@ -56,7 +61,7 @@ def audit_coverage(
     Parameters
     ----------
     real : array (n, …)
-        Reals that took no part in training: the guarantees hold for these only.
+        Reals that took no part in training: the guarantees hold for these only. May be a memory-map.
     fake : array (m, …) or callable
         Independent samples of the generator, or ``count -> samples``, asked for as many as the audit needs.
     train : array (t, …) or None
@@ -68,7 +73,12 @@ def audit_coverage(
     confidence : float in [0.5, 1)
         Of each certificate on its own.
     discriminator : callable or None
-        A discriminator from elsewhere, ``samples -> (samples,)``, such as the GAN's own: one more feature.
+        A discriminator from elsewhere, ``samples -> (samples,)``, such as the GAN's own: one more feature, and held
+        against the samples to see how far it is calibrated. It must not have been trained on `real`.
+    features : str, path, sequence of arrays, callable or None
+        The space in which samples are compared; as they are by default. See `theodolite.coverage.features.embed`.
+    groups : array (n,) or None
+        A label for each real; the missed mass of each label is certified.
     seed : int
         Of the folds and the classifiers.
 
@@ -94,72 +104,146 @@ def audit_coverage(
     config = CoverageConfig.build(tau=tau, alpha=alpha, confidence=confidence, seed=seed)
     real = check_samples(real, "the real samples")
     drawn = fake(fakes_to_draw(len(real), tau, alpha)) if callable(fake) else fake
-    fake = check_samples(drawn, "the generated samples")
-    if train is not None:
-        train = check_samples(train, "the train set")
-    return _measure(config, real, fake, train, discriminator)[1]
+    given = Sources(
+        real=real,
+        fake=check_samples(drawn, "the generated samples"),
+        train=None if train is None else check_samples(train, "the train set"),
+        scorer=discriminator,
+        labels=None if groups is None else np.asarray(groups),
+        names=(),
+    )
+    return _measure(config, given, features, silent)[1]
 
 
 def _measure(
-    config: CoverageConfig, real: Samples, fake: Samples, train: Samples | None, scorer: Scorer | None
-) -> tuple[tuple[HeldOut, ...], CoverageResult]:
-    """Measure everything; the held-out scores come back too, for the self-check."""
-    tau, alpha, confidence = config.tau, config.alpha, config.confidence
-    warnings = check_pair(real, fake)
-    if train is not None:
-        same_shape(real, train, "the train set")
-        if shared := count_shared(real, train):
-            warnings.append(
-                f"{shared:,} of the real samples occur in the train set too; the guarantees hold for real samples that "
-                "took no part in training: remove them."
-            )
-        train = some_of(train, config.seed)
-    folds = Folds.draw(len(real), len(fake), config.seed)
-    fits = fit_both(real, fake, folds, scorer, config.seed, train)
+    config: CoverageConfig, given: Sources, features: Given, tell: Tell
+) -> tuple[tuple[HeldOut, ...], CoverageResult, Embedded]:
+    """Measure everything; the held-out scores and the features come back too, for the self-check and the report."""
+    tau, alpha, confidence, seed = config.tau, config.alpha, config.confidence, config.seed
+    real, fake, n = given.real, given.fake, len(given.real)
+    tell("looking the samples over")
+    warnings = _what_to_know(given)
+    labels = None if given.labels is None else check_groups(given.labels, n)
+    folds = Folds.draw(n, len(fake), seed)
+    tell("computing features")
+    seen = embed(features, real, fake, given.train, folds.training, seed)
+    train = None if seen.train is None else some_of(seen.train, seed)
+    stacked, scorer = _with_scores(seen, train, given, seed)
+    axes = grid_axes(seen.real, seen.fake) if given.scorer is None or seen.name == "raw" else None
+    asked = [part for part in (stacked.train, None if axes is None else grid_points(axes)) if part is not None]
+    tell("fitting the discriminator")
+    together = np.concatenate([part.reshape(len(part), *stacked.real.shape[1:]) for part in asked]) if asked else None
+    fits = fit_both(stacked.real, stacked.fake, folds, scorer, seed, together)
+    on_grid = np.mean([fit.train[0 if train is None else len(train) :] for fit in fits], axis=0)
+    fits = tuple(dataclasses.replace(fit, train=fit.train[: 0 if train is None else len(train)]) for fit in fits)
+    tell("testing and certifying")
     missed, p_values = name_missed(fits, folds.reals, tau, alpha)
-    on_real = np.zeros(len(real))
+    on_real = np.zeros(n)
     for fit, half in zip(fits, folds.reals, strict=True):
         on_real[half] = expit(fit.real)
     missed_mass, total_variation = certify(fits, tau, confidence), certify(fits, 1.0, confidence)
     value, uncertainty = game_value(fits)
     ranked = auc(fits)
     if ranked > SEPARABLE:
-        warnings.append(
-            f"Real and generated samples are told apart almost perfectly (AUC {ranked:.4f}): look for rounding, "
-            "scaling or file format before content, or compare in a feature space."
-        )
-    result = CoverageResult(
-        tau=tau,
-        alpha=alpha,
-        confidence=confidence,
-        seed=config.seed,
-        reals=len(real),
-        fakes=len(fake),
-        missed=missed,
-        p_values=p_values,
-        discriminator=on_real,
-        discriminator_fake=np.mean([expit(fit.fake) for fit in fits], axis=0),
-        calibration=folds.calibration,
-        nearest=nearest_fakes(real, fake),
-        missed_mass=missed_mass,
-        total_variation=total_variation,
-        coverage=_complement(missed_mass),
-        overlap=_complement(total_variation),
-        fidelity=_complement(certify(tuple(fit.mirrored() for fit in fits), tau, confidence)),
-        curve=upper_curve(fits, confidence),
-        game_value=value,
-        game_value_uncertainty=uncertainty,
-        auc=ranked,
-        smallest_nameable_mass=smallest_nameable_mass(folds.calibration.size, tau, alpha / len(fits)),
-        needed=needed(len(real), tau, alpha, confidence),
-        train_gap=None if train is None else train_gap(fits, train, real, fake, tau),
-        warnings=tuple(warnings),
+        warnings.append(_separable(ranked, seen.name))
+    over = sweep(fits, folds.reals, tau, alpha, confidence)
+    tell("grouping what is missed")
+    groups, cluster = find_groups(fits, folds, seen.real, seen.fake, labels, missed, tau, confidence)
+    tell("finding the nearest generated samples")
+    nearest = nearest_fakes(seen.real, seen.fake)
+    return (
+        fits,
+        CoverageResult(
+            tau=tau,
+            alpha=alpha,
+            confidence=confidence,
+            seed=seed,
+            reals=n,
+            fakes=len(fake),
+            missed=missed,
+            p_values=p_values,
+            discriminator=on_real,
+            discriminator_fake=np.mean([expit(fit.fake) for fit in fits], axis=0),
+            calibration=folds.calibration,
+            nearest=nearest,
+            missed_mass=missed_mass,
+            total_variation=total_variation,
+            coverage=_complement(missed_mass),
+            overlap=_complement(total_variation),
+            fidelity=_complement(certify(tuple(fit.mirrored() for fit in fits), tau, confidence)),
+            precision_recall=upper_curve(fits, confidence),
+            game_value=value,
+            game_value_uncertainty=uncertainty,
+            auc=ranked,
+            smallest_nameable_mass=smallest_nameable_mass(folds.calibration.size, tau, alpha / len(fits)),
+            needed=needed(n, tau, alpha, confidence),
+            groups=groups,
+            cluster=cluster,
+            sweep=over,
+            calibration_of_given=None
+            if given.scorer is None
+            else calibrate(given.scorer, real, fake[folds.calibration]),
+            landscape=None
+            if axes is None
+            else Landscape(axes=axes, discriminator=expit(on_grid).reshape([axis.size for axis in axes])),
+            features=seen.name,
+            train_gap=None if train is None else train_gap(fits, train, seen.real, seen.fake, tau),
+            warnings=tuple(warnings),
+        ),
+        seen,
     )
-    return fits, result
+
+
+def _what_to_know(given: Sources) -> list[str]:
+    """Check that the samples can be compared, and say what must be known before the comparison is trusted."""
+    warnings = check_pair(given.real, given.fake)
+    if given.train is not None:
+        same_shape(given.real, given.train, "the train set")
+        if shared := count_shared(given.real, given.train):
+            warnings.append(
+                f"{shared:,} of the real samples occur in the train set too; the guarantees hold for real samples that "
+                "took no part in training: remove them."
+            )
+    return warnings
+
+
+def _separable(ranked: float, space: str) -> str:
+    instead = (
+        "compare in a feature space (features=)"
+        if space == "raw"
+        else "compare in another feature space, one that does not keep such traces"
+    )
+    return (
+        f"Real and generated samples are told apart almost perfectly (AUC {ranked:.4f}): then nearly all of the "
+        "data is missed, which is true and may be useless. Look for rounding, scaling or file format before content; "
+        f"store both in the same way, or {instead}."
+    )
+
+
+def _with_scores(seen: Embedded, train: Samples | None, given: Sources, seed: int) -> tuple[Embedded, Scorer | None]:
+    """Give D̂ what the given discriminator says of a sample, where the sample itself is out of sight behind features.
+
+    It is kept as one more column, too faint to be seen by what measures distances.
+    """
+    seen = seen._replace(train=train)
+    if given.scorer is None or seen.name == "raw":
+        return seen, given.scorer
+    sets = [given.real, given.fake] + ([] if given.train is None else [some_of(given.train, seed)])
+    parts = [seen.real, seen.fake] + ([] if train is None else [train])
+    ask = given.scorer
+    made = [
+        np.column_stack([part.reshape(len(part), -1), FAINT * np.asarray(ask(samples), dtype=float).reshape(-1)])
+        for part, samples in zip(parts, sets, strict=True)
+    ]
+
+    def faint(rows: Samples) -> Floats:
+        return np.asarray(rows[:, -1] / FAINT)
+
+    return Embedded(made[0], made[1], made[2] if train is not None else None, seen.name), faint
 
 
 def nearest_fakes(real: Samples, fake: Samples) -> NDArray[np.intp]:
-    """Index of the nearest fake of each real (Euclidean, in the samples' own units); memory stays small."""
+    """Index of the nearest fake of each real (Euclidean, in the space of comparison); memory stays small."""
     rows, others = (np.asarray(x, dtype=np.float64).reshape(len(x), -1) for x in (real, fake))
     return np.asarray(pairwise_distances_argmin(rows, others))
 
@@ -179,48 +263,24 @@ def audit(run: RunFolder) -> Audit:
         If samples cannot be read, or do not fit each other.
     """
     config = run.settings(CoverageConfig)
-    if not config.real or not config.fake:
-        raise UsageError(
-            "an audit needs samples: give --real and --fake (files, folders of images, or module:function)"
+    with told_on_stderr("coverage") as tell:
+        tell("reading the samples")
+        given = read_sources(config)
+        fits, result, seen = _measure(config, given, config.features, tell)
+        tell("writing")
+        run.write_record("coverage.json", result)
+        write_atomically(run.path / "missed.csv", missed_csv(result, given.names).encode())
+        run.write_json("data.json", {name: origin(getattr(config, name)) for name in ("real", "fake", "train")})
+        del seen
+        return Audit(
+            family="coverage",
+            title=f"{config.fake} against {config.real}",
+            sentences=tuple(coverage_sentences(result)),
+            figures=tuple(coverage_figures(result)),
+            findings=compare(run.plan.predictions, _measurements(fits, result)),
+            exhibits=tuple(coverage_exhibits(result, given.real, given.fake, run, planned=True)),
+            warnings=result.warnings,
         )
-    real = check_samples(load_samples(config.real), f"the real samples ({config.real})")
-    fake = check_samples(_load_fake(config), f"the generated samples ({config.fake})")
-    scorer = load_function(config.discriminator) if config.discriminator else None
-    train = check_samples(load_samples(config.train), f"the train set ({config.train})") if config.train else None
-    fits, result = _measure(config, real, fake, train, scorer)
-    run.write_record("coverage.json", result)
-    run.write_json("data.json", {name: _origin(getattr(config, name)) for name in ("real", "fake", "train")})
-    return Audit(
-        family="coverage",
-        title=f"{config.fake} against {config.real}",
-        sentences=tuple(coverage_sentences(result)),
-        figures=tuple(coverage_figures(result)),
-        findings=compare(run.plan.predictions, _measurements(fits, result)),
-        # what more samples would show is in the plan already
-        exhibits=tuple(coverage_exhibits(result, real, fake, run)[:-1]),
-        warnings=result.warnings,
-    )
-
-
-def _load_fake(config: CoverageConfig) -> Samples:
-    if ":" not in config.fake:
-        return load_samples(config.fake)
-    count = counts(config)[1]
-    given = load_function(config.fake)(count)
-    try:
-        drawn = np.asarray(given)
-    except ValueError:
-        raise DataError(f"{config.fake} gave samples of several shapes; all must have one") from None
-    if not drawn.shape:
-        raise DataError(f"{config.fake} gave a {type(given).__name__}; an array of {count:,} samples is needed")
-    if len(drawn) != count:
-        raise DataError(f"{config.fake} was asked for {count:,} samples and gave {len(drawn):,}")
-    return drawn
-
-
-def _origin(source: str) -> dict[str, str]:
-    """Where samples came from, and their hash where they are files."""
-    return {"path": source, "sha256": fingerprint(source) if source and ":" not in source else ""}
 
 
 def _measurements(fits: tuple[HeldOut, ...], result: CoverageResult) -> list[Measurement]:

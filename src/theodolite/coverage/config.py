@@ -12,6 +12,12 @@ class CoverageConfig(Settings):
     fake: str = Field("", description="generated samples: the same, or module:function, called with a count")
     train: str = Field("", description="the train set, for the gap between it and held-out samples")
     discriminator: str = Field("", description="module:function from samples to scores, one more feature of D̂")
+    features: str = Field(
+        "raw",
+        description="where samples are compared: raw, standardised, REAL.npy,FAKE.npy[,TRAIN.npy] of features, an "
+        "encoder file (.pt2, TorchScript), timm:NAME or transformers:NAME",
+    )
+    labels: str = Field("", description="a label for each real sample, .npy or one a line: missed mass of each")
     reals: int = Field(1000, ge=40, description="how many real samples to plan for where no path is given")
     fakes: int = Field(
         0, ge=0, description="how many to draw from module:function, or to plan for; 0: as many as needed"

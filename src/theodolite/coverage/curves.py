@@ -19,11 +19,14 @@ def upper_curve(fits: tuple[HeldOut, ...], confidence: float) -> PrecisionRecall
     probabilities are bounded by Clopper–Pearson, all at once by Bonferroni.
     """
     each = 1 - (1 - confidence) / (2 * len(CHOSEN_FOR) * len(fits))
-    least = np.minimum(1.0, SLOPES)
+    least, likely = np.minimum(1.0, SLOPES), np.minimum(1.0, SLOPES)
     for fit in fits:
         for slope in CHOSEN_FOR:
             t = choose_threshold(fit, slope)
             inside = clopper_pearson_upper((fit.fake >= t).sum(), fit.fake.size, each)
             outside = clopper_pearson_upper((fit.real < t).sum(), fit.real.size, each)
             least = np.minimum(least, inside + SLOPES * outside)
-    return PrecisionRecall(recall=least / SLOPES, precision=least)
+            likely = np.minimum(likely, (fit.fake >= t).mean() + SLOPES * (fit.real < t).mean())
+    return PrecisionRecall(
+        recall=least / SLOPES, precision=least, recall_estimate=likely / SLOPES, precision_estimate=likely
+    )

@@ -1,22 +1,21 @@
-"""What an audit of coverage shows and says; reused by every family that generates samples."""
+"""What an audit of coverage shows; reused by every family that generates samples."""
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
-from theodolite.coverage.result import CoverageResult, FromAbove
-from theodolite.kernel.exhibits import Chart, Exhibit, Gallery, Layer, Table
-from theodolite.kernel.records import Figure
+from theodolite.coverage.maps import BINS, GENERATED, REAL, gallery, group_gallery, is_image, line_layer, vector_maps
+from theodolite.coverage.result import Calibration, CoverageResult, FromAbove, Group
+from theodolite.coverage.words import percent, points, resolution
+from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Layer, Slider, Table
 from theodolite.kernel.runs import RunFolder
 from theodolite.theory.density_ratio import discriminator_threshold
 
-TILES = 24
-BINS = 40
-MOST_POINTS = 800
-REAL, GENERATED, MISSED = "real", "generated", "real, named missed"
+MOST_COLUMNS = 3  # in which a group of vectors is told from the rest
+MOST_LABELS = 40
+CERTIFIED, ESTIMATE, NAMED = "certified, all τ at once", "estimate", "named"
+BOUND = "certified bound"
 
 
 def coverage_exhibits(
@@ -25,6 +24,9 @@ def coverage_exhibits(
     fake: NDArray[Any],
     run: RunFolder,
     image_shape: tuple[int, ...] | None = None,
+    *,
+    planned: bool = False,
+    others: tuple[Exhibit, ...] = (),
 ) -> list[Exhibit]:
     """Describe the exhibits of an audit and store their arrays in the run folder.
 
@@ -38,210 +40,168 @@ def coverage_exhibits(
         Where arrays are kept.
     image_shape : tuple of int or None
         ``(h, w)`` or ``(h, w, 3)`` to show flat samples as images; samples of such a shape are shown without it.
+    planned : bool
+        Whether the samples needed for more stand in a plan already.
+    others : tuple of Exhibit
+        What others measure of the same samples, put after the certificates.
 
     Returns
     -------
     list of Exhibit
-        For images a gallery, for vectors a map; the histogram of D̂; the certified curve of precision and recall; the
-        table of certificates; the table of samples needed.
+        For images a gallery, for vectors a map; groups; the slider of τ; the histogram of D̂; the certified curve of
+        precision and recall; calibration; the table of certificates; the table of samples needed.
     """
-    shape = image_shape or (real.shape[1:] if _is_image(real.shape[1:]) else None)
-    shown: Exhibit = _gallery(result, real, fake, run, shape) if shape else _map(result, real, fake)
-    return [shown, _histogram(result), _curve(result), _certificates(result), _needed(result)]
+    shape = image_shape or (real.shape[1:] if is_image(real.shape[1:]) else None)
+    shown: list[Exhibit] = [gallery(result, real, fake, run, shape)] if shape else vector_maps(result, real, fake, run)
+    if shape and (by_group := group_gallery(result, real, fake, run, shape)):
+        shown.append(by_group)
+    shown += _groups(result, None if shape else real)
+    shown += [_slider(result), _histogram(result), _curve(result)]
+    if result.calibration_of_given is not None:
+        shown.append(_calibration(result.calibration_of_given))
+    shown += [_certificates(result), *others]
+    return shown if planned else [*shown, _needed(result)]
 
 
-def coverage_sentences(result: CoverageResult) -> list[str]:
-    """Say what was found in two to four plain sentences, most important first."""
-    rest = _gap_sentences(result)
-    if result.missed_mass.lower > 0 or result.missed.any():
-        return [_missed_sentence(result), _named_sentence(result), *(rest or [_overlap_sentence(result)])]
-    nothing = (
-        f"No part of the data is found {_missing(result)}, and none of {result.reals:,} real samples is named missed; "
-        f"{_resolution(result)}."
-    )
-    # where nothing is missed, how far apart the two are comes first, if that is certified
-    told = [nothing, _overlap_sentence(result)]
-    return [*(told[::-1] if result.overlap.upper < 1 else told), *rest]
-
-
-def _missing(result: CoverageResult) -> str:
-    return f"where the generator puts almost nothing (at most {result.tau:g} times the density it should)"
-
-
-def _missed_sentence(result: CoverageResult) -> str:
-    missed = result.missed_mass
-    estimate = f"{_percent(missed.estimate)} ± {_points(missed.uncertainty)}"
-    if missed.lower > 0:
-        return (
-            f"At least {_percent(missed.lower)} of the data lies {_missing(result)}, at {result.confidence:.0%} "
-            f"confidence; the estimate is {estimate}."
-        )
-    return f"By estimate {estimate} of the data lies {_missing(result)}; no such part is certified."
-
-
-def _named_sentence(result: CoverageResult) -> str:
-    named = int(result.missed.sum())
-    if not named:
-        return f"None of {result.reals:,} real samples is named missed; {_resolution(result)}."
-    return (
-        f"{named:,} of {result.reals:,} real samples are named missed, of which at most {result.alpha:.0%} wrongly on "
-        "average."
-    )
-
-
-def _overlap_sentence(result: CoverageResult) -> str:
-    overlap = result.overlap
-    estimate = f"{_percent(overlap.estimate)} ± {_points(overlap.uncertainty)}"
-    if overlap.upper >= 1:
-        return f"By estimate the two distributions share {estimate} of their mass; no difference is certified."
-    return (
-        f"The two distributions share at most {_percent(overlap.upper)} of their mass, at {result.confidence:.0%} "
-        f"confidence; by estimate {estimate}."
-    )
-
-
-def _gap_sentences(result: CoverageResult) -> list[str]:
-    gap = result.train_gap
-    if gap is None:
-        return []
-    by_chance = f"50% ± {_points(gap.closer_uncertainty)}"
-    meaning = "where nothing is copied it would be" if gap.closer - gap.closer_uncertainty > 0.5 else "by chance it is"
-    return [
-        f"By D̂ the overlap is {_percent(gap.overlap_train)} at the samples of the train set and "
-        f"{_percent(gap.overlap_held_out)} at held-out ones: a gap of {100 * gap.gap:.1f} ± "
-        f"{_points(gap.uncertainty)}.",
-        f"A train sample is closer to its nearest generated one than a held-out sample in "
-        f"{_percent(gap.closer)} of pairs; {meaning} {by_chance}.",
-    ]
-
-
-def coverage_figures(result: CoverageResult) -> list[Figure]:
-    """Return the four large figures of an audit."""
-    return [
-        Figure(value=f"≤ {100 * result.coverage.upper:.1f}", unit="%", meaning="of the data is covered"),
-        Figure(
-            value=f"{int(result.missed.sum()):,}", unit=f"of {result.reals:,}", meaning="real samples are named missed"
-        ),
-        Figure(value=f"≤ {100 * result.overlap.upper:.1f}", unit="%", meaning="overlap of the two distributions"),
-        Figure(
-            value=f"{result.auc:.2f}", meaning="chance that D̂ ranks a real sample above a generated one; 0.5 is blind"
-        ),
-    ]
-
-
-def _gallery(
-    result: CoverageResult, real: NDArray[Any], fake: NDArray[Any], run: RunFolder, shape: tuple[int, ...]
-) -> Gallery:
-    """Show the reals that were named first, then those of the highest D̂, beside their nearest fakes."""
-    order = np.lexsort((-result.discriminator, ~result.missed))[:TILES]
-    nearest = result.nearest[order]
-    low, high = float(np.min(real)), float(np.max(real))
-    named = int(result.missed.sum())
-    title = f"No sample is named missed; the highest D̂ is {result.discriminator.max():.2f}"
-    if named:
-        title = f"{named:,} samples are named missed{f'; {TILES} of them are shown' if named > TILES else ''}"
-    return Gallery(
-        title=title,
-        caption="The real samples of the highest D̂, those named missed first: what, by D̂, the generator makes least; "
-        "each above its nearest generated sample.",
-        array=run.save_array("coverage-missed", _pixels(real[order], shape, low, high)),
-        labels=tuple(
-            f"D̂ {result.discriminator[place]:.2f}{', missed' if result.missed[place] else ''}" for place in order
-        ),
-        nearest=run.save_array("coverage-nearest", _pixels(fake[nearest], shape, low, high)),
-        nearest_labels=tuple(f"number {place:,}" for place in nearest),
-    )
-
-
-def _pixels(samples: NDArray[Any], shape: tuple[int, ...], low: float, high: float) -> NDArray[np.uint8]:
-    images = samples.reshape(len(samples), *(shape[:2] if shape[2:] == (1,) else shape))
-    if images.dtype == np.uint8:
-        return images
-    scaled = (np.asarray(images, dtype=np.float64) - low) / ((high - low) or 1.0)
-    return np.asarray(np.clip(np.round(255 * scaled), 0, 255), dtype=np.uint8)
-
-
-def _is_image(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
-
-
-def _map(result: CoverageResult, real: NDArray[Any], fake: NDArray[Any]) -> Chart:
-    """Draw the samples of the line as a histogram, others in the plane of their two main directions."""
-    rows, others = (np.asarray(x, dtype=np.float64).reshape(len(x), -1) for x in (real, fake))
-    named = int(result.missed.sum())
-    title = f"{named:,} of {result.reals:,} real samples lie where almost nothing is generated"
-    if not named:
-        title = f"No region is found where generated samples are missing; {_resolution(result)}"
-    if rows.shape[1] == 1:
-        return _line_map(result, rows[:, 0], others[:, 0], title)
-    x_title, y_title = "first coordinate", "second coordinate"
-    if rows.shape[1] > 2:
-        with np.errstate(invalid="ignore"):  # the shares of the variance, not used here, where there is none
-            axes = PCA(2, random_state=0).fit(rows)
-        rows, others = axes.transform(rows), axes.transform(others)
-        x_title, y_title = "first principal direction of the real samples", "second principal direction"
-    layers = [
-        _points_layer(GENERATED, others),
-        _points_layer(REAL, rows[~result.missed]),
-        *([_points_layer(MISSED, rows[result.missed])] if named else []),
-    ]
-    return Chart(
-        title=title,
-        caption="Every point is a sample; those named missed stand out from the other real ones.",
-        layers=tuple(layers),
-        x_title=x_title,
-        y_title=y_title,
-        square=True,
-        roles={REAL: "real", GENERATED: "generated", MISSED: "accent"},
-    )
-
-
-def _points_layer(name: str, points: NDArray[np.floating[Any]]) -> Layer:
-    kept = points[:: -(-len(points) // MOST_POINTS) or 1]
-    return Layer(
-        mark="point",
-        columns={"x": kept[:, 0].tolist(), "y": kept[:, 1].tolist(), "series": [name] * len(kept)},
-        x="x",
-        y="y",
-        color="series",
-    )
-
-
-def _line_map(
-    result: CoverageResult, real: NDArray[np.floating[Any]], fake: NDArray[np.floating[Any]], title: str
-) -> Chart:
-    edges = np.histogram_bin_edges(np.concatenate([real, fake]), bins=BINS)
-    layers = [_density_line(REAL, real, edges), _density_line(GENERATED, fake, edges)]
-    missed = real[result.missed]
-    if missed.size:
-        layers.append(
-            Layer(
-                mark="point",
-                columns={"x": missed.tolist(), "y": [0.0] * missed.size, "series": [MISSED] * missed.size},
-                x="x",
-                y="y",
-                color="series",
+def _groups(result: CoverageResult, vectors: NDArray[Any] | None) -> list[Exhibit]:
+    tables: list[Exhibit] = []
+    clusters = [group for group in result.groups if group.kind == "cluster"]
+    labels = [group for group in result.groups if group.kind == "label"]
+    if clusters:
+        certified = sum(group.missed_mass.lower > 0 for group in clusters)
+        where = [] if vectors is None else ["where it lies"]
+        tables.append(
+            Table(
+                title=f"The missed samples form {_so_many(len(clusters), 'group')}, "
+                f"{'all' if certified == len(clusters) else certified or 'none'} of them certified",
+                caption="Groups were chosen on one part of the samples and certified on another, all bounds together "
+                f"at {result.confidence:.0%} confidence.",
+                columns=("group", "named missed", "certified missed mass", "estimate", *where),
+                rows=tuple(
+                    (
+                        group.name,
+                        group.named,
+                        f"≥ {percent(group.missed_mass.lower)}",
+                        f"{percent(group.missed_mass.estimate)} ± {points(group.missed_mass.uncertainty)}",
+                        *([] if vectors is None else [_place(result, vectors, place)]),
+                    )
+                    for place, group in enumerate(clusters)
+                ),
             )
         )
-    return Chart(
+    if labels:
+        tables.append(_labels(labels, result))
+    return tables
+
+
+def _so_many(count: int, what: str) -> str:
+    return f"one {what}" if count == 1 else f"{count} {what}s"
+
+
+def _place(result: CoverageResult, vectors: NDArray[Any], cluster: int) -> str:
+    """Say in which columns a group differs most from all reals."""
+    rows = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), -1)
+    centre = rows[np.asarray(result.cluster) == cluster].mean(axis=0)
+    if centre.size <= MOST_COLUMNS:
+        return f"around ({', '.join(f'{value:.3g}' for value in centre)})"
+    spread = rows.std(axis=0)
+    away = (centre - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    most = np.argsort(-np.abs(away), kind="stable")[:MOST_COLUMNS]
+    return ", ".join(f"column {column}: {away[column]:+.1f} s.d." for column in most)
+
+
+def _labels(labels: list[Group], result: CoverageResult) -> Table:
+    order = sorted(labels, key=lambda group: (-group.missed_mass.lower, -group.named / max(group.samples, 1)))
+    worst = order[0]
+    title = f"No label is certified to be missed in part; of {worst.name} {worst.named} of {worst.samples} are named"
+    if worst.missed_mass.lower > 0:
+        title = f"Of the label {worst.name}, at least {percent(worst.missed_mass.lower)} of all data is missed"
+    return Table(
         title=title,
-        caption="Histograms of the samples; points on the axis are real samples named missed.",
-        layers=tuple(layers),
-        x_title="x",
-        y_title="density",
-        roles={REAL: "real", GENERATED: "generated", MISSED: "accent"},
+        caption="Missed mass as a share of all the data, beside the label's share of it; all bounds hold together at "
+        f"{result.confidence:.0%} confidence.",
+        columns=("label", "share of the data", "named missed", "of", "certified missed mass", "estimate"),
+        rows=tuple(
+            (
+                group.name,
+                percent(group.samples / result.reals),
+                group.named,
+                group.samples,
+                f"≥ {percent(group.missed_mass.lower)}",
+                f"{percent(group.missed_mass.estimate)} ± {points(group.missed_mass.uncertainty)}",
+            )
+            for group in order[:MOST_LABELS]
+        ),
     )
 
 
-def _density_line(name: str, values: NDArray[np.floating[Any]], edges: NDArray[np.floating[Any]]) -> Layer:
-    height = np.histogram(values, bins=edges, density=True)[0]
-    middle = (edges[1:] + edges[:-1]) / 2
-    return Layer(
-        mark="line",
-        columns={"x": middle.tolist(), "density": height.tolist(), "series": [name] * middle.size},
-        x="x",
-        y="density",
-        color="series",
+def _slider(result: CoverageResult) -> Slider:
+    over = result.sweep
+    tau = np.asarray(over.tau, dtype=float)
+    start = int(np.argmin(np.abs(tau - result.tau)))
+    named = np.asarray(over.named) / result.reals
+    lower, estimate = np.asarray(over.lower), np.asarray(over.estimate)
+    steepest = f"from {percent(lower[0])} at τ = {tau[0]:g} to {percent(lower[-1])} at τ = {tau[-1]:g}"
+    return Slider(
+        title=f"Certified missed mass goes {steepest}" if lower[-1] > 0 else "At no τ is any missed mass certified",
+        caption="A point is missed where the generator's density is at most τ times that of the data. The certified "
+        f"curve holds for all τ at once at {result.confidence:.0%} confidence, so τ may be chosen after looking; "
+        f"naming errs in at most {result.alpha:.0%} on average at a τ that was fixed beforehand.",
+        setting="τ",
+        stops=tuple(float(value) for value in tau),
+        start=start,
+        columns=(
+            "of the data certified missed, at least",
+            "missed by estimate",
+            "samples named missed",
+            "of the data covered, at most",
+        ),
+        rows=tuple(
+            (
+                percent(lower[place]),
+                f"{100 * estimate[place]:.1f} ± {percent(over.uncertainty[place])}",
+                f"{int(over.named[place]):,}",
+                percent(1 - lower[place]),
+            )
+            for place in range(tau.size)
+        ),
+        chart=Chart(
+            title=f"Missed mass over τ; the rule stands at τ = {tau[start]:g}",
+            caption="Certified and estimated missed mass, and the share of the real samples that is named.",
+            layers=tuple(
+                line_layer(tau, 100 * values, name)
+                for name, values in ((CERTIFIED, lower), (ESTIMATE, estimate), (NAMED, named))
+            ),
+            x_title="τ",
+            y_title="share of the data, %",
+            x_scale="log",
+            x_domain=(float(tau[0]), float(tau[-1])),
+            roles={CERTIFIED: "accent", ESTIMATE: "theory"},
+        ),
+    )
+
+
+def _calibration(given: Calibration) -> Chart:
+    said: list[Cell] = [round(float(value), 4) for value in given.said]
+    true: list[Cell] = [round(float(value), 4) for value in given.true]
+    line: dict[str, list[Cell]] = {"said": [0.0, 1.0], "true": [0.0, 1.0], "who": ["calibrated"] * 2}
+    columns: dict[str, list[Cell]] = {"said": said, "true": true, "who": ["given D"] * len(said)}
+    return Chart(
+        title=f"The given discriminator errs by {given.error:.2f} on average; it ranks a real sample above a generated "
+        f"one in {given.auc:.0%} of pairs",
+        caption="Samples, real and generated at even weight, are binned by what it says; the height is the share that "
+        "is real. On the dashed line it would be right.",
+        layers=(
+            Layer(mark="line", columns=line, x="said", y="true", color="who", dashed=True),
+            Layer(mark="line", columns=columns, x="said", y="true", color="who"),
+            Layer(mark="point", columns=columns, x="said", y="true", color="who"),
+        ),
+        x_title="probability said that a sample is real",
+        y_title="share that is real",
+        x_domain=(0.0, 1.0),
+        y_domain=(0.0, 1.0),
+        square=True,
+        roles={"given D": "accent", "calibrated": "theory"},
     )
 
 
@@ -275,53 +235,78 @@ def _histogram(result: CoverageResult) -> Chart:
 
 
 def _curve(result: CoverageResult) -> Chart:
-    recall, precision = result.curve.recall, result.curve.precision
+    bound = result.precision_recall
+    recall, precision = np.asarray(bound.recall), np.asarray(bound.precision)
     both = float(precision[np.argmin(np.abs(precision - recall))])
+    estimated: dict[str, list[Cell]] = {
+        "recall": _rounded(bound.recall_estimate),
+        "precision": _rounded(bound.precision_estimate),
+        "who": [ESTIMATE] * recall.size,
+    }
+    certified: dict[str, list[Cell]] = {
+        "recall": _rounded(recall),
+        "precision": _rounded(precision),
+        "who": [BOUND] * recall.size,
+    }
+    # what lies between both, at common recalls; beyond the end of a curve its precision is 0
+    across = np.linspace(0, float(recall.max()), 120)
+    upper, lower = (
+        np.interp(across, np.asarray(r)[::-1], np.asarray(p)[::-1], left=float(np.max(p)), right=0.0)
+        for r, p in ((recall, precision), (bound.recall_estimate, bound.precision_estimate))
+    )
+    band: dict[str, list[Cell]] = {
+        "recall": _rounded(across),
+        "upper": _rounded(upper),
+        "lower": _rounded(np.minimum(lower, upper)),
+        "who": [BOUND] * across.size,
+    }
     return Chart(
         title=f"Precision and recall cannot both exceed {both:.1%}"
         if both < 1
         else "Precision and recall may both be 100%: nothing to the contrary is certified",
-        caption=f"The true curve lies below this one at every point, at {result.confidence:.0%} confidence; a perfect "
-        "generator would reach the upper right corner.",
+        caption=f"The true curve lies below the certified one at every point, at {result.confidence:.0%} confidence; a "
+        "perfect generator would reach the upper right corner. The estimate errs in favour of the generator.",
         layers=(
-            Layer(
-                mark="line",
-                columns={"recall": recall.tolist(), "precision": precision.tolist()},
-                x="recall",
-                y="precision",
-            ),
+            Layer(mark="area", columns=band, x="recall", y="upper", y2="lower", color="who"),
+            Layer(mark="line", columns=certified, x="recall", y="precision", color="who"),
+            Layer(mark="line", columns=estimated, x="recall", y="precision", color="who", dashed=True),
         ),
         x_title="recall: how much of the data can be generated",
         y_title="precision: how much of what is generated is data",
         x_domain=(0.0, 1.02),
         y_domain=(0.0, 1.02),
         square=True,
+        roles={BOUND: "accent", ESTIMATE: "theory"},
     )
+
+
+def _rounded(values: Any) -> list[Cell]:
+    return [round(float(value), 5) for value in values]
 
 
 def _certificates(result: CoverageResult) -> Table:
     def above(quantity: str, number: FromAbove) -> tuple[str, str, str]:
-        estimate = f"{_percent(number.estimate)} ± {_points(number.uncertainty)}"
-        return quantity, f"at most {_percent(number.upper)}", estimate
+        estimate = f"{percent(number.estimate)} ± {points(number.uncertainty)}"
+        return quantity, f"at most {percent(number.upper)}", estimate
 
     missed, distance = result.missed_mass, result.total_variation
     rows = (
         (
             f"missed mass: real data where p_fake ≤ {result.tau:g} p_real",
-            f"at least {_percent(missed.lower)}",
-            f"{_percent(missed.estimate)} ± {_points(missed.uncertainty)}",
+            f"at least {percent(missed.lower)}",
+            f"{percent(missed.estimate)} ± {points(missed.uncertainty)}",
         ),
         above("coverage: the rest", result.coverage),
         (
             "total variation",
-            f"at least {_percent(distance.lower)}",
-            f"{_percent(distance.estimate)} ± {_points(distance.uncertainty)}",
+            f"at least {percent(distance.lower)}",
+            f"{percent(distance.estimate)} ± {points(distance.uncertainty)}",
         ),
         above("overlap: the rest", result.overlap),
         above(f"fidelity: generated samples where p_real > {result.tau:g} p_fake", result.fidelity),
     )
     found = [f"{100 * missed.lower:.1f}% missed"] if missed.lower > 0 else []
-    found += [f"{_percent(1 - result.fidelity.upper)} invented"] if result.fidelity.upper < 1 else []
+    found += [f"{percent(1 - result.fidelity.upper)} invented"] if result.fidelity.upper < 1 else []
     return Table(
         title=f"Certified: at least {' and '.join(found)}"
         if found
@@ -335,22 +320,8 @@ def _certificates(result: CoverageResult) -> Table:
 
 def _needed(result: CoverageResult) -> Table:
     return Table(
-        title=f"With {result.fakes:,} generated samples, {_resolution(result)}",
+        title=f"With {result.fakes:,} generated samples, {resolution(result)}",
         caption="Samples needed in all to see a smaller missed part, if the classifier separates it perfectly.",
         columns=("missed share", "generated samples to name it", "real samples to certify it"),
         rows=tuple((f"{row.mass:.1%}", row.fakes, row.reals) for row in result.needed),
     )
-
-
-def _resolution(result: CoverageResult) -> str:
-    if math.isfinite(result.smallest_nameable_mass):
-        return f"a missed part below {_percent(result.smallest_nameable_mass)} cannot be named"
-    return "no missed part can be named: more are needed"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}%"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f} points"

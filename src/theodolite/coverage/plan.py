@@ -2,17 +2,36 @@
 
 import math
 
+import numpy as np
+
 from theodolite.coverage.config import CoverageConfig
 from theodolite.coverage.folds import training_fakes
+from theodolite.coverage.planning import (
+    FAIR,
+    PERFECT,
+    certificate_power,
+    fakes_for_power,
+    naming_power,
+    smallest_seen,
+)
 from theodolite.coverage.result import Needed
 from theodolite.data.arrays import FEWEST, count_samples
 from theodolite.kernel.errors import DataError
-from theodolite.kernel.exhibits import Exhibit, Table
+from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Layer, Table
 from theodolite.kernel.records import Plan, Prediction
 from theodolite.theory.coverage import needed_fakes, needed_reals, smallest_nameable_mass
 
 MASSES = (0.005, 0.01, 0.02)
 MOST_DRAWN = 40_000
+SHOWN = (0.005, 0.01, 0.02, 0.05, 0.1)
+POWER, FAIR_POWER = 0.9, 0.75  # of what is missed, named
+BEST, IMPERFECT = "a perfect score", "a fair score"
+SCORES = {BEST: PERFECT, IMPERFECT: FAIR}
+CAPTION = "Exact binomial probabilities."
+FAIR_WORDS = (
+    f"A fair score finds {FAIR.found:.0%} of what is missed, and one generated sample in {round(1 / FAIR.leak):,} "
+    "passes with it."
+)
 SUM_TOLERANCE = 0.05  # D̂ of a stack fitted on some hundred samples is calibrated no better
 
 
@@ -114,7 +133,69 @@ def plan(config: CoverageConfig) -> Plan:
             f"A point is missed where the generator's density is at most {config.tau:g} times that of the data.",
         ),
         predictions=predictions,
-        exhibits=(_what_is_needed(config, reals, fakes, smallest),),
+        exhibits=(
+            _what_is_needed(config, reals, fakes, smallest),
+            _power_curve(config, reals, calibrating),
+            _power_table(config, reals, calibrating),
+        ),
+    )
+
+
+def _power_curve(config: CoverageConfig, reals: int, calibrating: int) -> Exhibit:
+    masses = np.geomspace(0.001, 0.3, 60)
+    layers = []
+    for name, score in SCORES.items():
+        shares = [100 * naming_power(mass, reals, calibrating, config.tau, config.alpha, score) for mass in masses]
+        columns: dict[str, list[Cell]] = {
+            "mass": [float(f"{100 * mass:.4g}") for mass in masses],
+            "share": [round(share, 3) for share in shares],
+            "score": [name] * masses.size,
+        }
+        layers.append(Layer(mark="line", columns=columns, x="mass", y="share", color="score", dashed=name == BEST))
+    seen = smallest_seen(POWER, reals, calibrating, config.tau, config.alpha)
+    return Chart(
+        title=f"A perfect score would name {POWER:.0%} of a missed part of {seen:.1%}"
+        if math.isfinite(seen)
+        else "With so few generated samples even a perfect score names nothing",
+        caption=f"{CAPTION} {FAIR_WORDS}",
+        layers=tuple(layers),
+        x_title="missed mass, % of the data",
+        y_title="expected share of it that is named, %",
+        x_scale="log",
+        y_domain=(0.0, 100.0),
+        roles={BEST: "theory", IMPERFECT: "accent"},
+    )
+
+
+def _power_table(config: CoverageConfig, reals: int, calibrating: int) -> Exhibit:
+    rows: list[tuple[Cell, ...]] = []
+    for mass in SHOWN:
+        row: list[Cell] = [f"{mass:.1%}"]
+        for score in SCORES.values():
+            row.append(f"{naming_power(mass, reals, calibrating, config.tau, config.alpha, score):.0%}")
+        for score in SCORES.values():
+            some, expected = certificate_power(mass, reals, calibrating, config.tau, config.confidence, score)
+            row.append(f"{some:.0%}: {expected:.1%}")
+        wanted = fakes_for_power(FAIR_POWER, mass, reals, config.tau, config.alpha, FAIR)
+        row.append(_total(wanted, reals) if wanted else "a better score")
+        rows.append(tuple(row))
+    chances = [certificate_power(mass, reals, calibrating, config.tau, config.confidence)[0] for mass in SHOWN]
+    certain = [mass for mass, chance in zip(SHOWN, chances, strict=True) if chance > POWER]
+    return Table(
+        title=f"A missed {certain[0]:.1%} is certified to some part with a probability above {POWER:.0%}"
+        if certain
+        else f"No missed mass up to {SHOWN[-1]:.0%} is sure to be certified",
+        caption=f"{CAPTION} {FAIR_WORDS} Certified: the probability that the bound is above 0, and what it is on "
+        f"average. The last column: generated samples in all with which the fair score names {FAIR_POWER:.0%}.",
+        columns=(
+            "missed",
+            "named, perfect",
+            "named, fair",
+            "certified, perfect",
+            "certified, fair",
+            "for the fair one",
+        ),
+        rows=tuple(rows),
     )
 
 

@@ -1,6 +1,6 @@
 """What an audit of coverage found: frozen, and equal after a trip through JSON."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,10 +68,85 @@ class TrainGap(Record):
 
 
 class PrecisionRecall(Record):
-    """Certified upper curve: at the stated confidence no point of the true curve lies above it."""
+    """Certified upper curve: at the stated confidence no point of the true curve lies above it; and an estimate.
+
+    Attributes
+    ----------
+    recall, precision : array (slopes,)
+        The certified curve; recall falls and precision rises.
+    recall_estimate, precision_estimate : array (slopes,)
+        The same sets without the room for chance; from above, too, but for chance.
+    """
 
     recall: Column
     precision: Column
+    recall_estimate: Column
+    precision_estimate: Column
+
+
+class Group(Record):
+    """What is missed of one group: of a cluster of missed samples, or of a label that was given.
+
+    Attributes
+    ----------
+    samples, named : int
+        Reals of the label, and how many of them are named missed; of a cluster only the named count.
+    missed_mass : FromBelow
+        P_r(in the group, and p_θ ≤ τ·p_r), of all the data; the bounds of all groups hold together.
+    examples : tuple of int
+        Reals of the group that are named missed, the highest D̂ first.
+    """
+
+    kind: Literal["cluster", "label"]
+    name: str
+    samples: int
+    named: int
+    missed_mass: FromBelow
+    examples: tuple[int, ...] = ()
+
+
+class Sweep(Record):
+    """The audit at every τ of a grid; `lower` is certified for all of them at once."""
+
+    tau: Column
+    named: Column
+    lower: Column
+    estimate: Column
+    uncertainty: Column
+
+
+class Calibration(Record):
+    """A given discriminator, held against samples: what it says, and how often it is right.
+
+    Attributes
+    ----------
+    said, true : array (bins,)
+        Mean probability said that a sample is real, and the share that is, real and generated at even weight.
+    error : float
+        Mean distance of the two.
+    auc : float
+        P(it ranks a real above a generated one).
+    """
+
+    said: Column
+    true: Column
+    error: float
+    auc: float
+
+
+class Landscape(Record):
+    """D̂ on a grid, where the data have one or two coordinates.
+
+    Attributes
+    ----------
+    axes : tuple of array
+        Coordinates along each axis.
+    discriminator : array (len of each axis)
+        Mean of both fits; the first axis is x.
+    """
+
+    axes: tuple[Column, ...]
+    discriminator: Column
 
 
 class CoverageResult(Record):
@@ -101,7 +176,7 @@ class CoverageResult(Record):
     coverage, overlap, fidelity : FromAbove
         1 − missed mass; 1 − total variation; the share of fakes that is not invented. No lower bound exists without
         assumptions.
-    curve : PrecisionRecall
+    precision_recall : PrecisionRecall
         Certified upper curve of precision and recall.
     game_value, game_value_uncertainty : float
         Held-out mean log D̂ + mean log(1 − D̂), nats: an estimate from below of 2·JS − log 4.
@@ -111,6 +186,18 @@ class CoverageResult(Record):
         Smaller missed masses cannot be named with this many fakes; infinite where none can.
     needed : tuple of Needed
         Samples for missed masses of 0.5, 1 and 2%.
+    groups : tuple of Group
+        Clusters of what is missed, and the given labels.
+    cluster : int array (n,)
+        Which cluster each named real is in, counted from 0; −1 of the others.
+    sweep : Sweep
+        Named, certified and estimated at a grid of τ.
+    calibration_of_given : Calibration or None
+        Where a discriminator was given.
+    landscape : Landscape or None
+        D̂ on a grid, for data of one or two coordinates.
+    features : str
+        In which space samples were compared.
     train_gap : TrainGap or None
         Where the train set was given.
     warnings : tuple of str
@@ -134,12 +221,18 @@ class CoverageResult(Record):
     coverage: FromAbove
     overlap: FromAbove
     fidelity: FromAbove
-    curve: PrecisionRecall
+    precision_recall: PrecisionRecall
     game_value: float
     game_value_uncertainty: float = Field(description="half-width of a 95% interval, nats")
     auc: float
     smallest_nameable_mass: float
     needed: tuple[Needed, ...]
+    groups: tuple[Group, ...] = ()
+    cluster: Column = Field(default_factory=lambda: _frozen(np.zeros(0, dtype=int)))
+    sweep: Sweep
+    calibration_of_given: Calibration | None = None
+    landscape: Landscape | None = None
+    features: str = "raw"
     train_gap: TrainGap | None = None
     warnings: tuple[str, ...] = ()
 

@@ -24,6 +24,7 @@ Samples = NDArray[Any]
 
 LARGEST_BYTES = 4 * 2**30
 LARGEST_VALUE = 1e100
+BLOCK = 1024  # samples looked at together
 FEWEST = 40  # fewer leave a fold of some classifier empty
 KNOWN = ".npy, .npz, .safetensors, .csv or a folder of images"
 USUAL_NAMES = ("samples", "images", "x", "data", "arr_0")
@@ -139,15 +140,25 @@ def check_samples(samples: Any, what: str) -> Samples:
         raise DataError(f"{what} are empty: shape {array.shape}")
     if len(array) < FEWEST:
         raise DataError(f"{what} are {len(array)}; at least {FEWEST} are needed for an audit")
-    finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-    if not finite.all():
-        raise DataError(
-            f"{what} hold NaN or infinity in {int((~finite).sum())} of {len(array)} samples, the first is number "
-            f"{int(np.argmin(finite))}; remove or fill them"
-        )
-    if max(abs(float(array.min())), abs(float(array.max()))) > LARGEST_VALUE:
-        raise DataError(f"{what} hold values beyond {LARGEST_VALUE:g}, whose squares overflow; rescale them")
+    check_finite(array, what)
     return array
+
+
+def check_finite(array: Samples, what: str) -> None:
+    """Refuse NaN, infinities and numbers whose squares overflow; a memory-map is read block by block."""
+    bad = np.zeros(len(array), dtype=bool)
+    largest = 0.0
+    for start in range(0, len(array), BLOCK):
+        block = np.asarray(array[start : start + BLOCK]).reshape(len(array[start : start + BLOCK]), -1)
+        bad[start : start + BLOCK] = ~np.isfinite(block).all(axis=1)
+        largest = max(largest, abs(float(block.min())), abs(float(block.max())))
+    if bad.any():
+        raise DataError(
+            f"{what} hold NaN or infinity in {int(bad.sum())} of {len(array)} samples, the first is number "
+            f"{int(np.argmax(bad))}; remove or fill them"
+        )
+    if largest > LARGEST_VALUE:
+        raise DataError(f"{what} hold values beyond {LARGEST_VALUE:g}, whose squares overflow; rescale them")
 
 
 def same_shape(real: Samples, other: Samples, what: str) -> None:
@@ -198,7 +209,11 @@ def check_pair(real: Samples, fake: Samples) -> list[str]:
 
 
 def _keys(samples: Samples) -> list[int]:
-    return [hash(row.tobytes()) for row in np.ascontiguousarray(samples.reshape(len(samples), -1), dtype=np.float64)]
+    keys = []
+    for start in range(0, len(samples), BLOCK):
+        block = samples[start : start + BLOCK]
+        keys += [hash(row.tobytes()) for row in np.ascontiguousarray(block.reshape(len(block), -1), dtype=np.float64)]
+    return keys
 
 
 def _whole(samples: Samples) -> bool:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from theodolite.coverage.exhibits import coverage_figures, coverage_sentences
+from theodolite.coverage.words import coverage_figures, coverage_sentences
 from theodolite.data.mixtures import NEAR
 from theodolite.gan.examination import Examination, Modes
 from theodolite.kernel.records import Figure
