@@ -1,75 +1,118 @@
-"""Precision, recall, density and coverage by nearest neighbours: exact, in blocks of bounded memory."""
+"""The peers' numbers, side by side with ours: precision, recall, density and coverage by nearest neighbours."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics.pairwise import euclidean_distances
 
+from theodolite.coverage.clouds import clouds
+from theodolite.coverage.distances import frechet, frechet_unbiased, kernel_distance
+from theodolite.coverage.neighbours import balls_both_ways, kth_neighbours
+from theodolite.coverage.support import SupportSize, same_within, support
 from theodolite.kernel.errors import UsageError
-
-Floats = NDArray[np.floating[Any]]
-BLOCK = 512
+from theodolite.kernel.records import Record
 
 
-class NeighbourMetrics(NamedTuple):
-    """Pure numbers; all but `density` lie in [0, 1]. They are estimates without a guarantee.
+class PeerMetrics(Record):
+    """The peers' numbers for one pair of samples. They are estimates without a guarantee, and none names a sample.
 
     Attributes
     ----------
-    precision, recall : float
-        Share of fakes within reach of a real, and of reals within reach of a fake (Kynkäänniemi et al. 2019).
-    density, coverage : float
-        How many reals reach a fake, over k, and the share of reals that a fake falls within reach of (Naeem et al.
-        2020).
+    neighbours : int
+        k of the four numbers that follow.
+    precision, recall, density, coverage : float
+        See `prdc`.
+    frechet, frechet_unbiased : float
+        Fréchet distance as it is usually given, and read at infinitely many samples; squared units of the data.
+    kernel, kernel_error : float
+        Kernel distance and its standard error.
+    support, real_support : SupportSize
+        How many different samples the generator makes, and the same asked of the reals.
     """
 
+    neighbours: int
     precision: float
     recall: float
     density: float
     coverage: float
+    frechet: float
+    frechet_unbiased: float
+    kernel: float
+    kernel_error: float
+    support: SupportSize
+    real_support: SupportSize
 
 
-def neighbour_metrics(real: NDArray[Any], fake: NDArray[Any], k: int = 5) -> NeighbourMetrics:
-    """Compare samples by balls that reach to the k-th nearest neighbour.
+def peers(
+    real: NDArray[Any], fake: NDArray[Any], k: int = 5, within: float | None = None, seed: int = 0
+) -> PeerMetrics:
+    """Measure what the peers measure, all in one call.
 
     Parameters
     ----------
     real, fake : array (n, …), (m, …)
+        At least 20 each.
+    k : int
+        Neighbours of precision, recall, density and coverage.
+    within : float or None
+        Distance up to which two samples count as the same; None takes half the usual distance of real neighbours.
+    seed : int
+        Of the shuffles.
+    """
+    kernel = kernel_distance(real, fake, seed=seed)
+    within = same_within(real) if within is None else within
+    return PeerMetrics(
+        neighbours=k,
+        **prdc(real, fake, k),
+        frechet=frechet(real, fake),
+        frechet_unbiased=frechet_unbiased(real, fake, seed),
+        kernel=kernel.value,
+        kernel_error=kernel.standard_error,
+        support=support(fake, within),
+        real_support=support(real, within),
+    )
+
+
+def prdc(real: NDArray[Any], fake: NDArray[Any], k: int = 5) -> dict[str, float]:
+    """Precision, recall, density and coverage by balls that reach to the k-th nearest neighbour, pure numbers.
+
+    All but density lie in [0, 1]. They are estimates without a guarantee. Distances are exact and no matrix of all of
+    them is made.
+
+    Parameters
+    ----------
+    real, fake : array (n, …), (m, …)
+        Memory-maps are read in blocks.
     k : int
         Neighbours; fewer than n and m.
+
+    Returns
+    -------
+    dict
+        ``precision`` and ``recall``: share of fakes within reach of a real, and of reals within reach of a fake
+        (Kynkäänniemi et al. 2019). ``density`` and ``coverage``: how many reals reach a fake, over k, and the share of
+        reals that reach a fake (Naeem et al. 2020). A point at the very end of a reach is not within it.
 
     Raises
     ------
     UsageError
         If k is not between 1 and the smaller count less one.
+    DataError
+        If a value is not a finite number, or the widths differ.
+
+    Examples
+    --------
+    >>> points = np.random.default_rng(0).normal(size=(500, 3))
+    >>> prdc(points, points + 100)
+    {'precision': 0.0, 'recall': 0.0, 'density': 0.0, 'coverage': 0.0}
     """
-    if not 1 <= k < min(len(real), len(fake)):
-        raise UsageError(f"k={k} must lie between 1 and {min(len(real), len(fake)) - 1}, one less than the samples")
-    x, y = (np.asarray(samples, dtype=np.float64).reshape(len(samples), -1) for samples in (real, fake))
-    real_reach, fake_reach = _reach(x, k), _reach(y, k)
-    reached_by = np.zeros(len(y))  # how many reals reach each fake
-    recalled, covered = 0, 0
-    for start in range(0, len(x), BLOCK):
-        distances = euclidean_distances(x[start : start + BLOCK], y)
-        reach = real_reach[start : start + BLOCK, None]
-        reached_by += (distances < reach).sum(axis=0)
-        recalled += int((distances < fake_reach).any(axis=1).sum())
-        covered += int((distances.min(axis=1, keepdims=True) < reach).sum())
-    return NeighbourMetrics(
-        precision=float((reached_by > 0).mean()),
-        recall=recalled / len(x),
-        density=float(reached_by.mean()) / k,
-        coverage=covered / len(x),
-    )
-
-
-def _reach(points: Floats, k: int) -> Floats:
-    """Distance of each point to its k-th nearest other."""
-    parts = []
-    for start in range(0, len(points), BLOCK):
-        block = euclidean_distances(points[start : start + BLOCK], points)
-        # rounding must not make a point its own first neighbour at a distance
-        block[np.arange(len(block)), start + np.arange(len(block))] = 0.0
-        parts.append(np.partition(block, k, axis=1)[:, k])
-    return np.concatenate(parts)
+    fewest = min(len(real), len(fake))
+    if not 1 <= k < fewest:
+        raise UsageError(f"k={k} must lie between 1 and {fewest - 1}, one less than the samples")
+    reals, fakes = clouds(real, fake)
+    of_reals, of_fakes = balls_both_ways(reals, fakes, kth_neighbours(reals, k), kth_neighbours(fakes, k))
+    return {
+        "precision": float((of_reals.held_by > 0).mean()),
+        "recall": float((of_fakes.held_by > 0).mean()),
+        "density": float(of_reals.held_by.mean()) / k,
+        "coverage": float((of_reals.holding > 0).mean()),
+    }
