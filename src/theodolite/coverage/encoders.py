@@ -27,10 +27,12 @@ Samples = NDArray[Any]
 LARGEST_BYTES = 4 * 2**30  # of a file, packed and unpacked
 MOST_ENTRIES = 100_000
 BATCH = 64
-# of a symbolic size in a .pt2 file: names of sizes, numbers, arithmetic and these functions
-_EXPRESSION = re.compile(
-    r"(?:\b(?:[suzif]\d+|\d+|Max|Min|FloorDiv|CeilDiv|CleanDiv|Mod|PythonMod|oo|int_oo)\b|[-+*/(), <>=&|])*"
+# of a symbolic size in a .pt2 file: its reader evaluates them as Python, so only these words and signs may be in one
+_WORDS = (
+    "Symbol Integer Rational Add Mul Pow Max Min FloorDiv CeilDiv CleanDiv IntTrueDiv Mod PythonMod ModularIndexing "
+    "Eq Ne Ge Gt Le Lt And Or Not oo int_oo true false True False positive nonnegative nonzero integer real"
 )
+_EXPRESSION = re.compile(rf"(?:\b(?:{'|'.join(_WORDS.split())}|[suzif]?\d+)\b|'[suzif]\d+'|[-+*/(), <>=&|~])*")
 _OPERATORS = re.compile(r"torch\.ops\.aten\.(?!(from_file|save|load)\b)|_operator\.|torch\.sym_|math\.|operator\.")
 _SCRIPTED = re.compile(r"(aten|prim)::(?!(from_file|save|load|print|Print|PythonOp)\b)")
 
