@@ -97,7 +97,7 @@ def test_where_the_samples_came_from_is_kept(audited, files):
 def test_exhibits_of_vectors_are_a_map_two_curves_and_a_table(audited):
     found = audited[1]
     kinds = [exhibit.kind for exhibit in found.exhibits]
-    assert kinds == ["chart", "grid", "table", "slider", "chart", "chart", "table"]
+    assert kinds == ["chart", "grid", "table", "slider", "chart", "chart", "table", "table"]
     chart = found.exhibits[0]
     assert isinstance(chart, Chart)
     assert {name for layer in chart.layers for name in layer.columns["series"]} == {
@@ -105,9 +105,12 @@ def test_exhibits_of_vectors_are_a_map_two_curves_and_a_table(audited):
         "generated",
         "real, named missed",
     }
-    table = found.exhibits[-1]
+    table = found.exhibits[-2]
     assert isinstance(table, Table)
     assert table.rows[0][1].startswith("at least")
+    peers = found.exhibits[-1]
+    assert isinstance(peers, Table)
+    assert peers.title.startswith("Coverage by neighbours reads 0.")
     groups = found.exhibits[2]
     assert isinstance(groups, Table)
     assert groups.title == "The missed samples form one group, all of them certified"

@@ -6,7 +6,20 @@ from pathlib import Path
 import numpy as np
 
 from theodolite.kernel.environment import describe
-from theodolite.kernel.exhibits import Arrow, Box, Chart, Diagram, Exhibit, Gallery, Grid, Layer, Strip, Table, Text
+from theodolite.kernel.exhibits import (
+    Arrow,
+    Box,
+    Chart,
+    Diagram,
+    Exhibit,
+    Gallery,
+    Grid,
+    Layer,
+    Slider,
+    Strip,
+    Table,
+    Text,
+)
 from theodolite.kernel.records import Audit, Figure, Finding, Measurement, Plan, Prediction
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.settings import Settings, TrainSettings
@@ -107,8 +120,29 @@ def every_kind(run: RunFolder) -> tuple[Exhibit, ...]:
         gallery(run, draw), strip(run), grid(run), table(), Text(
             title="The missed digits are ones", caption="Read from the confusion of the nearest neighbours.",
             paragraphs=("Of the 61 missed digits 48 are ones, all upright.", "Of no other digit are four missed."),
-        ), transformer(),
+        ), transformer(), slider(),
     )  # fmt: skip
+
+
+def slider() -> Slider:
+    stops = (0.01, 0.1, 0.5, 1.0)
+    return Slider(
+        title="Certified missed mass goes from 1% to 7%",
+        caption="A point is missed where the generator's density is at most τ times that of the data.",
+        setting="τ",
+        stops=stops,
+        start=1,
+        columns=("of the data certified missed", "samples named"),
+        rows=(("1.0%", "12"), ("5.2%", "48"), ("6.1%", "61"), ("7.0%", "77")),
+        chart=Chart(
+            title="Missed mass over τ",
+            caption="Certified missed mass.",
+            layers=(Layer(mark="line", columns={"t": list(stops), "m": [1.0, 5.2, 6.1, 7.0]}, x="t", y="m"),),
+            x_title="τ",
+            y_title="certified, %",
+            x_scale="log",
+        ),
+    )
 
 
 def curves() -> Chart:

@@ -130,6 +130,22 @@ def test_the_rows_of_a_strip_move_in_step(page: Any) -> None:
     assert len(set(page.evaluate(places))) == 1
 
 
+def test_a_slider_moves_the_numbers_and_the_rule(page: Any) -> None:
+    figure = page.locator("figure.slider")
+    dial = figure.locator("input[type=range]")
+    rule = "document.querySelector('figure.slider .live .mark-rule.role-mark line').getAttribute('transform')"
+    assert figure.locator(".readings .value").all_inner_texts() == ["5.2%", "48"]
+    before = page.evaluate(rule)
+    dial.focus()
+    page.keyboard.press("ArrowRight")
+    assert figure.locator(".readings .value").all_inner_texts() == ["6.1%", "61"]
+    assert figure.locator(".dial output").inner_text() == "0.5"
+    assert dial.get_attribute("aria-valuetext") == "τ = 0.5"
+    page.wait_for_function(f"{rule} !== {before!r}")
+    page.keyboard.press("End")
+    assert figure.locator(".readings .value").all_inner_texts() == ["7.0%", "77"]
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_charts_follow_the_reader_s_setting_without_being_drawn_again(page: Any, dark: bool) -> None:
     page.emulate_media(color_scheme="dark" if dark else "light")
@@ -171,6 +187,10 @@ def test_without_javascript_words_tables_and_stills_are_there(browser: Any, repo
     for place in range(charts.count()):
         assert charts.nth(place).locator(".still svg").is_visible()
     assert page.locator("figure.strip .reel svg").first.is_visible()
+    assert "At τ = 0.1" in page.locator("figure.slider .noscript").inner_text()
+    assert page.locator("figure.slider .readings .value").first.inner_text() == "5.2%"
+    page.locator("figure.slider summary").click()
+    assert page.locator("figure.slider table").is_visible()
     assert page.locator("figure.gallery img").first.is_visible()
     assert not page.locator(".controls").first.is_visible()
     assert "At least 6.1%" in page.inner_text("main")

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.metrics import pairwise_distances_argmin
 
+from theodolite.coverage.beside import beside, peers_of
 from theodolite.coverage.calibration import calibrate
 from theodolite.coverage.certificates import certify
 from theodolite.coverage.config import CoverageConfig
@@ -267,18 +268,18 @@ def audit(run: RunFolder) -> Audit:
         tell("reading the samples")
         given = read_sources(config)
         fits, result, seen = _measure(config, given, config.features, tell)
-        tell("writing")
+        tell("measuring what others measure")
+        others = (beside(result, *peers_of(seen.real, seen.fake, config.seed)),)
         run.write_record("coverage.json", result)
         write_atomically(run.path / "missed.csv", missed_csv(result, given.names).encode())
         run.write_json("data.json", {name: origin(getattr(config, name)) for name in ("real", "fake", "train")})
-        del seen
         return Audit(
             family="coverage",
             title=f"{config.fake} against {config.real}",
             sentences=tuple(coverage_sentences(result)),
             figures=tuple(coverage_figures(result)),
             findings=compare(run.plan.predictions, _measurements(fits, result)),
-            exhibits=tuple(coverage_exhibits(result, given.real, given.fake, run, planned=True)),
+            exhibits=tuple(coverage_exhibits(result, given.real, given.fake, run, planned=True, others=others)),
             warnings=result.warnings,
         )
 

@@ -239,13 +239,14 @@ def _curve(result: CoverageResult) -> Chart:
     recall, precision = np.asarray(bound.recall), np.asarray(bound.precision)
     both = float(precision[np.argmin(np.abs(precision - recall))])
     estimated: dict[str, list[Cell]] = {
-        "recall": _rounded(bound.recall_estimate),
-        "precision": _rounded(bound.precision_estimate),
+        # from the upper left to the lower right, where there is room for a name
+        "recall": _rounded(bound.recall_estimate[::-1]),
+        "precision": _rounded(bound.precision_estimate[::-1]),
         "who": [ESTIMATE] * recall.size,
     }
     certified: dict[str, list[Cell]] = {
-        "recall": _rounded(recall),
-        "precision": _rounded(precision),
+        "recall": _rounded(recall[::-1]),
+        "precision": _rounded(precision[::-1]),
         "who": [BOUND] * recall.size,
     }
     # what lies between both, at common recalls; beyond the end of a curve its precision is 0

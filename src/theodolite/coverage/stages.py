@@ -8,7 +8,7 @@ from contextlib import contextmanager
 Tell = Callable[[str], None]
 
 SECONDS_BETWEEN_LINES = 5.0
-COUNT = 7  # stages of an audit, about equal in nothing but their place
+COUNT = 8  # stages of an audit, about equal in nothing but their place
 
 
 def silent(stage: str) -> None:

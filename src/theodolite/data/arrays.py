@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +55,7 @@ def load_samples(source: str | Path) -> Samples:
     try:
         match path.suffix.lower():
             case ".npy":
-                with path.open("rb") as file:
-                    return _read_npy(file, str(path), path.stat().st_size)
+                return _map_npy(path)
             case ".npz":
                 return _read_npz(path)
             case ".safetensors":
@@ -277,6 +276,20 @@ def npy_header(file: BinaryIO, name: str, size: int) -> NpyHeader:
     if not shape:
         raise DataError(f"{name} holds a single number; samples are needed along the first axis")
     return header
+
+
+def _map_npy(path: Path) -> Samples:
+    """Map a file into memory, to be read where and when it is needed."""
+    with path.open("rb") as file:
+        header = npy_header(file, str(path), path.stat().st_size)
+    if not header.bytes:  # nothing to map
+        return np.empty(header.shape, header.dtype)
+    _within_budget(str(path), header.bytes)
+    order: Literal["F", "C"] = "F" if header.columns_first else "C"
+    try:
+        return np.memmap(path, header.dtype, "r", header.offset, header.shape, order)
+    except (ValueError, TypeError, OverflowError) as error:  # a shape that no array has
+        raise DataError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
 
 def _read_npy(file: BinaryIO, name: str, size: int) -> Samples:
