@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from theodolite.coverage.members import MEMBERS, Features, Flags, Floats, Inputs, Member, Scorer
+from theodolite.coverage.members import Features, Flags, Floats, Inputs, Member, Scorer, members_for
 
 INNER_FOLDS = 3
 
@@ -60,11 +60,12 @@ def fit_score(real: NDArray[Any], fake: NDArray[Any], *, scorer: Scorer | None =
     """
     samples = np.concatenate([real, fake])
     is_real = np.arange(len(samples)) < len(real)
-    features = Features(samples, scorer)
+    features = Features(samples, scorer, seed)
     x = features(samples)
     inner = _inner_folds(is_real, seed)
     stacks = [
-        tuple(kind(x[inner != fold], is_real[inner != fold], seed) for kind in MEMBERS) for fold in range(INNER_FOLDS)
+        tuple(kind(x[inner != fold], is_real[inner != fold], seed) for kind in members_for(x))
+        for fold in range(INNER_FOLDS)
     ]
     parts = [_outputs(stack, x[inner == fold]) for fold, stack in enumerate(stacks)]
     unseen = np.zeros((len(x), parts[0].shape[1]))

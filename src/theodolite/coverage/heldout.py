@@ -14,6 +14,7 @@ from theodolite.coverage.members import Floats, Scorer
 
 NORMAL_95 = 1.959963984540054  # standard errors of a 95% interval
 TAG = 0x0DDE
+BLOCK = 8192  # samples scored at once
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,19 @@ def fit_both(
 
 
 def _score_alike(score: Score, real: NDArray[Any], fake: NDArray[Any], seed: int) -> tuple[Floats, Floats]:
-    """Score reals and fakes in one block and in random order.
+    """Score reals and fakes together and in random order, a block at a time so that memory stays small.
 
     The last bits of a score depend on the place in the block. Were the reals scored apart, equal samples would not tie:
     rounding would rank them, and the ranks would no longer be exchangeable under the null.
     """
     order = np.random.default_rng([seed, TAG]).permutation(len(real) + len(fake))
     log_odds = np.empty(len(order))
-    log_odds[order] = score.log_odds(np.concatenate([real, fake])[order])
+    for start in range(0, len(order), BLOCK):
+        rows = order[start : start + BLOCK]
+        block = np.empty((len(rows), *real.shape[1:]), dtype=np.result_type(real, fake))
+        is_real = rows < len(real)
+        block[is_real], block[~is_real] = real[rows[is_real]], fake[rows[~is_real] - len(real)]
+        log_odds[rows] = score.log_odds(block)
     return log_odds[: len(real)], log_odds[len(real) :]
 
 

@@ -15,6 +15,8 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPClassifier
 
+from theodolite.coverage.convolution import Convolution, are_images
+from theodolite.coverage.self_training import SelfTrained
 from theodolite.kernel.errors import DataError
 
 Floats = NDArray[np.floating[Any]]
@@ -24,23 +26,28 @@ Scorer = Callable[[NDArray[Any]], NDArray[Any]]
 MOST_COLUMNS = 256  # more are replaced by their principal axes
 PRINCIPAL_AXES = 64
 NEIGHBOURS = (1, 5)
-MOST_CENTRES = 4000  # of a kernel density estimate
+MOST_FAKES, MOST_REALS = 3000, 5000  # that neighbours are looked for among
+MOST_CENTRES = 2000  # of a kernel density estimate
 BLOCK = 1024  # rows of a distance matrix held at once
 LARGEST_LOG_ODDS = 20.0
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the classifiers see: columns as they came, (samples, columns), and standardised ones with their norm."""
+    """What the classifiers see: columns as they came, (samples, columns), and standardised ones with their norm.
+
+    Of images also the axes of what a convolution sees.
+    """
 
     raw: Floats
     scaled: Floats
+    pieces: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.raw)
 
     def __getitem__(self, chosen: Flags) -> "Inputs":
-        return Inputs(self.raw[chosen], self.scaled[chosen])
+        return Inputs(self.raw[chosen], self.scaled[chosen], None if self.pieces is None else self.pieces[chosen])
 
 
 class Features:
@@ -49,8 +56,9 @@ class Features:
     Above `MOST_COLUMNS` columns, the first principal axes and the norm of what they leave out take the columns' place.
     """
 
-    def __init__(self, samples: NDArray[Any], scorer: Scorer | None) -> None:
+    def __init__(self, samples: NDArray[Any], scorer: Scorer | None, seed: int = 0) -> None:
         self.scorer = scorer
+        self.convolution = Convolution(samples, seed) if are_images(samples.shape) else None
         self.reduction: PCA | None = None
         rows = _rows(samples)
         if rows.shape[1] > MOST_COLUMNS:
@@ -69,7 +77,8 @@ class Features:
         parts = [scaled, np.log1p(np.linalg.norm(scaled, axis=1, keepdims=True))]
         if self.scorer is not None:
             parts.append(_ask(self.scorer, samples)[:, None])
-        return Inputs(columns, np.concatenate(parts, axis=1))
+        pieces = None if self.convolution is None else self.convolution(samples)
+        return Inputs(columns, np.concatenate(parts, axis=1), pieces)
 
     def _columns(self, rows: Floats) -> Floats:
         if self.reduction is None:
@@ -151,7 +160,8 @@ class Neighbours:
     def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
         self.columns = [min(k, int(is_real.sum()), int((~is_real).sum())) - 1 for k in NEIGHBOURS]
         self.near = [
-            NearestNeighbors(n_neighbors=max(self.columns) + 1).fit(x.scaled[kind]) for kind in (is_real, ~is_real)
+            NearestNeighbors(n_neighbors=max(self.columns) + 1).fit(x.scaled[kind])
+            for kind in _some(is_real, seed, MOST_REALS, MOST_FAKES)
         ]
         self.least = 1e-6 * float(np.sqrt(x.scaled.var(axis=0).sum())) + 1e-12
 
@@ -169,16 +179,20 @@ class Kernels:
     """
 
     def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
-        rng = np.random.default_rng([seed, 3])
-        self.real, self.fake = (
-            x.raw[rng.permutation(np.flatnonzero(kind))[:MOST_CENTRES]] for kind in (is_real, ~is_real)
-        )
+        self.real, self.fake = (x.raw[kind] for kind in _some(is_real, seed, MOST_CENTRES, MOST_CENTRES))
         self.width = _usual_neighbour(self.real)
 
     def log_odds(self, x: Inputs) -> Floats:
         """Return the log ratio, (samples, 1)."""
         ratio = _log_density(x.raw, self.real, self.width) - _log_density(x.raw, self.fake, self.width)
         return np.clip(ratio, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)[:, None]
+
+
+def _some(is_real: Flags, seed: int, reals: int, fakes: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which reals and fakes serve as references: at random, as many as distances to them are worth their time."""
+    rng = np.random.default_rng([seed, 3])
+    real, fake = rng.permutation(np.flatnonzero(is_real)), rng.permutation(np.flatnonzero(~is_real))
+    return np.sort(real[:reals]), np.sort(fake[:fakes])
 
 
 def _usual_neighbour(points: Floats) -> float:
@@ -199,4 +213,26 @@ def _log_density(points: Floats, centres: Floats, width: float) -> Floats:
     return logs
 
 
+class Pieces:
+    """A kernel machine on what a convolution sees: a class of images that is missing."""
+
+    def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
+        self.model = SelfTrained(_pieces(x), is_real, seed)
+
+    def log_odds(self, x: Inputs) -> Floats:
+        """Return what it says before and after it has trained itself, (samples, 2)."""
+        return self.model(_pieces(x))
+
+
+def _pieces(x: Inputs) -> Floats:
+    if x.pieces is None:
+        raise ValueError("only images have pieces")
+    return x.pieces
+
+
 MEMBERS: tuple[type[Member], ...] = (Linear, Trees, Network, Neighbours, Kernels)
+
+
+def members_for(x: Inputs) -> tuple[type[Member], ...]:
+    """Which classifiers can say something of such samples."""
+    return MEMBERS if x.pieces is None else (*MEMBERS, Pieces)
