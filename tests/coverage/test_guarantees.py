@@ -13,8 +13,7 @@ from theodolite.coverage.curves import SLOPES, upper_curve
 from theodolite.coverage.folds import Folds
 from theodolite.coverage.heldout import HeldOut, auc, game_value
 from theodolite.coverage.missed import name_missed
-from theodolite.coverage.selfcheck import false_naming, smallest_named_share
-from theodolite.theory.coverage import smallest_nameable_mass, total_variation
+from theodolite.theory.coverage import total_variation
 
 TAU, ALPHA = 0.1, 0.2
 RUNS = 120
@@ -179,25 +178,3 @@ def test_ranks_and_value_of_held_out_scores():
     assert auc(tuple(fit.mirrored() for fit in fits)) == pytest.approx(np.mean(pairs))
     blind = tuple(HeldOut(*(np.zeros(n) for n in (20, 30, 5, 5))) for _ in "ab")
     assert game_value(blind) == pytest.approx((-math.log(4), 0))
-
-
-def test_self_check_finds_the_resolution_that_theory_states():
-    rng = np.random.default_rng(5)
-    fit = HeldOut(*(rng.normal(size=n) for n in (400, 2999, 5, 5)))
-    smallest = smallest_nameable_mass(2999, TAU, 0.05)
-    assert abs(smallest_named_share(fit, TAU, 0.05, 0) - smallest) <= 1 / 400
-    few = HeldOut(*(rng.normal(size=n) for n in (400, 100, 5, 5)))
-    assert smallest_named_share(few, TAU, 0.05, 0) == math.inf == smallest_nameable_mass(100, TAU, 0.05)
-
-
-def test_self_check_catches_a_test_without_the_division_by_tau(monkeypatch):
-    rng = np.random.default_rng(6)
-    fits = (HeldOut(*(rng.normal(size=n) for n in (200, 4000, 5, 5))),)
-    rate, uncertainty = false_naming(fits, TAU, 0.5, 0)
-    assert rate - uncertainty <= TAU * 0.5
-    monkeypatch.setattr(
-        "theodolite.coverage.selfcheck.named_missed",
-        lambda p, tau, level: p <= level,  # no correction at all
-    )
-    rate, uncertainty = false_naming(fits, TAU, 0.5, 0)
-    assert rate - uncertainty > TAU * 0.5

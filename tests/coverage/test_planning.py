@@ -6,44 +6,57 @@ import numpy as np
 import pytest
 from tests.tolerances import IDENTITY, assert_identity, assert_sampling, assert_trend
 
+from theodolite.coverage.heldout import HeldOut
+from theodolite.coverage.missed import name_missed
 from theodolite.coverage.planning import (
     FAIR,
     PERFECT,
     Score,
     certificate_power,
     fakes_for_power,
+    fewest_named,
     naming_power,
+    smallest_nameable,
     smallest_seen,
 )
-from theodolite.theory.coverage import (
-    certified_missed_mass,
-    conformal_p_values,
-    named_missed,
-    needed_fakes,
-    smallest_nameable_mass,
-)
+from theodolite.theory.coverage import certified_missed_mass, needed_fakes
 
 TAU, ALPHA, CONFIDENCE = 0.2, 0.2, 0.95
+HALVES = (np.arange(200), np.arange(200, 400))
 
 
-def drawn(rng, count, mass, calibrating, score):
-    """Scores of one half: 1 above the threshold, and below it all reals rank under all fakes."""
-    above = rng.random(count) < mass * score.found
-    leaks = rng.random(calibrating) < score.leak
-    return np.where(above, 1.0, -1.0), np.where(leaks, 1.0, 0.0), above
+def drawn(rng, mass, calibrating, score):
+    """Held-out scores of both halves: 1 above the threshold, and below it all reals rank under all fakes."""
+    fake = np.where(rng.random(calibrating) < score.leak, 1.0, 0.0)
+    halves = [np.where(rng.random(200) < mass * score.found, 1.0, -1.0) for _ in range(2)]
+    none = np.zeros(0)
+    return tuple(HeldOut(real=half, fake=fake, training_real=none, training_fake=none) for half in halves)
 
 
 @pytest.mark.parametrize(
-    ("mass", "score"), [(0.06, PERFECT), (0.08, PERFECT), (0.15, Score(0.7, 0.002)), (0.25, Score(0.7, 0.002))]
+    ("mass", "score"), [(0.05, PERFECT), (0.08, PERFECT), (0.15, Score(0.7, 0.002)), (0.25, Score(0.7, 0.002))]
 )
-def test_naming_power_is_what_the_test_does(score, mass):
+def test_naming_power_is_what_the_test_does(mass, score):
     rng = np.random.default_rng([int(1000 * mass), int(score.found * 10)])
     shares = []
     for _ in range(800):
-        real, fake, above = drawn(rng, 200, mass, 700, score)
-        named = named_missed(conformal_p_values(fake, real), TAU, ALPHA / 2)
-        shares.append((named & above).sum() / (200 * mass))
-    assert_sampling(shares, naming_power(mass, 400, 700, TAU, ALPHA, score))
+        fits = drawn(rng, mass, 700, score)
+        named = name_missed(fits, HALVES, TAU, ALPHA)[0]
+        shares.append((named & (np.concatenate([fit.real for fit in fits]) > 0)).sum() / (400 * mass))
+    power = naming_power(mass, 400, 700, TAU, ALPHA, score)
+    assert 0.02 < power < 1
+    assert_sampling(shares, power)
+
+
+@pytest.mark.parametrize("calibrating", [300, 700, 5000])
+def test_the_smallest_share_is_where_the_test_begins_to_name(calibrating):
+    k = int(fewest_named(400, calibrating, TAU, ALPHA))
+    none = np.zeros(0)
+    for planted, named in ((k, True), (k - 1, False)):
+        half = np.where(np.arange(200) < planted, 1.0, -1.0)
+        fits = (HeldOut(half, np.zeros(calibrating), none, none),) * 2
+        assert name_missed(fits, HALVES, TAU, ALPHA)[0].any() == named
+    assert smallest_nameable(400, calibrating, TAU, ALPHA) == k / 200
 
 
 @pytest.mark.parametrize("score", [PERFECT, Score(0.7, 0.002)])
@@ -62,11 +75,10 @@ def test_certificate_power_is_what_certificates_do(score):
 
 def test_the_smallest_mass_seen_tends_to_the_one_that_can_be_named():
     """With many reals chance vanishes: half a part is seen where its share reaches the smallest that can be named."""
-    exact = smallest_nameable_mass(5000, TAU, ALPHA / 2)
-    counts = np.array([4_000, 40_000, 400_000])
-    away = [abs(smallest_seen(0.5, int(n), 5000, TAU, ALPHA) / exact - 1) + 1e-9 for n in counts]
+    counts = (4_000, 40_000, 400_000)
+    away = [abs(smallest_seen(0.5, n, 5000, TAU, ALPHA) / smallest_nameable(n, 5000, TAU, ALPHA) - 1) for n in counts]
     assert away[-1] < away[0]
-    assert away[-1] < 0.01
+    assert away[-1] < 0.02
 
 
 def test_power_rises_with_mass_and_with_fakes():
@@ -83,7 +95,7 @@ def test_fakes_for_power_are_enough_and_one_in_two_hundred_less_is_not():
         assert naming_power(0.05, 2000, count, TAU, ALPHA, score) >= 0.7
         assert naming_power(0.05, 2000, int(0.9 * count), TAU, ALPHA, score) < 0.7
     # where chance is small, so is the distance to the rule of thumb
-    assert 0.8 < fakes_for_power(0.9, 0.05, 200_000, TAU, ALPHA) / needed_fakes(0.05, TAU, ALPHA / 2, spare=1.0) < 1.2
+    assert 0.8 < fakes_for_power(0.9, 0.05, 200_000, TAU, ALPHA) / needed_fakes(0.05, TAU, ALPHA, spare=1.0) < 1.2
 
 
 def test_what_no_number_of_fakes_can_buy_is_none():

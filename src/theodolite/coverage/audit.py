@@ -25,6 +25,7 @@ from theodolite.coverage.listing import missed_csv
 from theodolite.coverage.members import Floats, Scorer
 from theodolite.coverage.missed import name_missed
 from theodolite.coverage.plan import fakes_to_draw, needed
+from theodolite.coverage.planning import smallest_nameable
 from theodolite.coverage.result import CoverageResult, FromAbove, FromBelow, Landscape
 from theodolite.coverage.selfcheck import false_naming, smallest_named_share
 from theodolite.coverage.sources import Sources, origin, read_sources
@@ -36,7 +37,6 @@ from theodolite.kernel.files import write_atomically
 from theodolite.kernel.records import Audit, Measurement
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.verdict import compare
-from theodolite.theory.coverage import smallest_nameable_mass
 
 Samples = NDArray[Any]
 Generator = Callable[[int], Samples]
@@ -176,7 +176,7 @@ def _measure(
             game_value=value,
             game_value_uncertainty=uncertainty,
             auc=ranked,
-            smallest_nameable_mass=smallest_nameable_mass(folds.calibration.size, tau, alpha / len(fits)),
+            smallest_nameable_mass=smallest_nameable(n, folds.calibration.size, tau, alpha),
             needed=needed(n, tau, alpha, confidence),
             groups=groups,
             cluster=cluster,
@@ -285,14 +285,13 @@ def audit(run: RunFolder) -> Audit:
 
 
 def _measurements(fits: tuple[HeldOut, ...], result: CoverageResult) -> list[Measurement]:
-    level = result.alpha / len(fits)
-    alarms, alarms_error = false_naming(fits, result.tau, level, result.seed)
+    alarms, alarms_error = false_naming(fits, result.tau, result.alpha, result.seed)
     on_real, on_fake = result.discriminator, result.discriminator_fake
     sum_error = NORMAL_95 * float(np.sqrt(on_real.var() / on_real.size + on_fake.var() / on_fake.size))
     told = (
         (
             "smallest_nameable_mass",
-            smallest_named_share(fits[0], result.tau, level, result.seed),
+            smallest_named_share(fits, result.tau, result.alpha, result.seed),
             "",
             0.0,
             "samples planted beyond all fakes, fewer and fewer, until the test no longer names them",
@@ -302,7 +301,7 @@ def _measurements(fits: tuple[HeldOut, ...], result: CoverageResult) -> list[Mea
             alarms,
             "",
             alarms_error,
-            "400 random splits of the fakes: one part poses, the other calibrates",
+            "400 random splits of the fakes: two parts pose, the rest calibrates",
         ),
         ("discriminator_sum", float(on_real.mean() + on_fake.mean()), "", sum_error, "D̂ on samples no fit saw"),
         ("game_value", result.game_value, "nats", result.game_value_uncertainty, "D̂ on samples no fit saw"),

@@ -12,6 +12,7 @@ from theodolite.coverage.planning import (
     certificate_power,
     fakes_for_power,
     naming_power,
+    smallest_nameable,
     smallest_seen,
 )
 from theodolite.coverage.result import Needed
@@ -19,7 +20,7 @@ from theodolite.data.arrays import FEWEST, count_samples
 from theodolite.kernel.errors import DataError
 from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Layer, Table
 from theodolite.kernel.records import Plan, Prediction
-from theodolite.theory.coverage import needed_fakes, needed_reals, smallest_nameable_mass
+from theodolite.theory.coverage import needed_fakes, needed_reals
 
 MASSES = (0.005, 0.01, 0.02)
 MOST_DRAWN = 40_000
@@ -82,10 +83,9 @@ def plan(config: CoverageConfig) -> Plan:
     """Predict what the audit will be able to see, and what it must find if it works as derived."""
     reals, fakes = counts(config)
     calibrating = fakes - training_fakes(reals, fakes)
-    smallest = smallest_nameable_mass(calibrating, config.tau, config.alpha / 2)
-    half = reals // 2
+    smallest = smallest_nameable(reals, calibrating, config.tau, config.alpha)
     # what is planted is a whole number of samples, and up to one of the generated ones may rank with them
-    grain = (2 / half) if math.isfinite(smallest) else 0.0
+    grain = (2 / (reals // 2)) if math.isfinite(smallest) else 0.0
     predictions = (
         Prediction(
             name="smallest_nameable_mass",
@@ -94,16 +94,16 @@ def plan(config: CoverageConfig) -> Plan:
             unit="",
             claim="estimate",
             tolerance=grain,
-            source="docs/answers Q1.d: 1/((m + 1)·τ·α/2)",
+            source="docs/answers Q1.d",
         ),
         Prediction(
             name="false_naming",
-            label="tests of a half that name anything when generated samples pose as real",
-            value=config.alpha / 2 * config.tau,
+            label="audits that name anything when generated samples pose as real",
+            value=config.alpha * config.tau,
             unit="",
             claim="upper bound",
             tolerance=0.01,
-            source="docs/answers Q1.c; Bates et al. (2023), theorem 2, at the level τ·α/2",
+            source="docs/answers Q1.c: where all is covered, E e ≤ τ, so any is named with probability τ·α at most",
         ),
         Prediction(
             name="discriminator_sum",

@@ -17,7 +17,8 @@ from theodolite.theory.coverage import certified_missed_mass
 
 Floats = NDArray[np.floating[Any]]
 
-HALVES = 2  # each is tested at α/2 and certifies at δ/2
+HALVES = 2  # they are named together, and each certifies at δ/2
+SPARE = 1.4  # as in `missed`, which a plan does not import
 TAIL = 1e-12  # probability of what is left out of a sum
 
 
@@ -32,21 +33,53 @@ PERFECT = Score(1.0, 0.0)
 FAIR = Score(0.8, 1e-4)
 
 
+def fewest_named(reals: int, calibrating: int, tau: float, alpha: float, leaks: Floats | int = 0) -> Floats:
+    """Fewest reals k of one half, a count, that are named where the other half does as well; more than n where none.
+
+    With F fakes among them the p-value is (1 + F)/(m + 1), and k must reach c = n·(1 + F)/((m + 1)·τ·α) when what
+    scatter may take away is taken off: max(k/2, k − 1.4·√k) ≥ c.
+
+    Holds when: as for `naming_power`.
+    Source: docs/answers, Q1.c; `theodolite.coverage.missed`.
+    """
+    c = _bar(reals, calibrating, tau, alpha, leaks)
+    # k − 1.4·√k = c solved for √k
+    root = SPARE / 2 + np.sqrt(SPARE**2 / 4 + c)
+    return np.asarray(np.ceil(np.minimum(2 * c, root**2) - 1e-9))
+
+
+def _bar(reals: int, calibrating: int, tau: float, alpha: float, leaks: Floats | int) -> Floats:
+    return np.asarray(reals // HALVES * (1.0 + leaks) / ((calibrating + 1) * tau * alpha))
+
+
+def smallest_nameable(reals: int, calibrating: int, tau: float, alpha: float) -> float:
+    """Smallest share of the reals that can be named together, a probability; infinite where none can.
+
+    Holds when: the score puts every missed real above all calibrating fakes, and both halves hold equally many.
+    Source: docs/answers, Q1.d.
+    """
+    share = float(fewest_named(reals, calibrating, tau, alpha)) / (reals // HALVES)
+    return share if share <= 1 else math.inf
+
+
 def naming_power(mass: float, reals: int, calibrating: int, tau: float, alpha: float, score: Score = PERFECT) -> float:
     """Expected share of the missed reals that are named, a probability.
 
-    Benjamini and Hochberg name the K reals above the threshold, whose p-values are at most (1 + F)/(m + 1), exactly
-    if K ≥ n·(1 + F)/((m + 1)·τ·α/2). With F ∼ Bin(m, q) and, given that a certain missed real is above,
-    K − 1 ∼ Bin(n − 1, s·π), the share is s·Σ_f P(F = f)·P(K ≥ k(f)).
+    Let K be the reals of a half above the threshold, K' those of the other, F ∼ Bin(m, q) the fakes. The half is named
+    if K ≥ k(F) (see `fewest_named`) and either K' ≥ k(F) or K ≥ 2·c(F): alone it must do for both. Given that a certain
+    missed real is above, K − 1 ∼ Bin(n − 1, s·π), and K' ∼ Bin(n, s·π); the share is s times the probability of that.
 
     Holds when: the score is the one of `Score`; a real that is missed is above it independently of all others.
     Source: docs/answers, Q1.d.
     """
-    n, m = reals // HALVES, calibrating
-    leaks, weights = _leaks(m, score.leak)
-    needed = np.ceil(n * (1 + leaks) / ((m + 1) * tau * alpha / HALVES) - 1e-9)
-    above = binom.sf(needed - 2, n - 1, score.found * mass)
-    return float(score.found * np.sum(weights * np.where(needed <= n, above, 0.0)))
+    n = reals // HALVES
+    leaks, weights = _leaks(calibrating, score.leak)
+    fewest = fewest_named(reals, calibrating, tau, alpha, leaks)
+    alone = np.maximum(np.ceil(2 * _bar(reals, calibrating, tau, alpha, leaks) - 1e-9), fewest)
+    rate = score.found * mass
+    other = binom.sf(fewest - 1, n, rate)
+    named = binom.sf(fewest - 2, n - 1, rate) * other + binom.sf(alone - 2, n - 1, rate) * (1 - other)
+    return float(score.found * np.sum(weights * np.where(fewest <= n, named, 0.0)))
 
 
 def certificate_power(
@@ -114,7 +147,7 @@ def fakes_for_power(
     Holds when: as for `naming_power`; more fakes help as long as they leak less than the test allows.
     Source: docs/answers, Q1.d.
     """
-    allowed = tau * alpha / HALVES * score.found * mass
+    allowed = tau * alpha * score.found * mass
     if score.leak >= allowed or power >= score.found:
         return None
     high = 64
