@@ -5,6 +5,7 @@ found dictionaries of random patches hardly worse than learned ones: it costs se
 missing class of small images better than networks trained on so few samples of unknown class.
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -108,13 +109,13 @@ class Convolution:
                 np.concatenate(
                     [
                         maps[:, top:bottom, left:right].mean(axis=(1, 2))
-                        for top, bottom in zip(rows, rows[1:], strict=False)
-                        for left, right in zip(columns, columns[1:], strict=False)
+                        for top, bottom in itertools.pairwise(rows)
+                        for left, right in itertools.pairwise(columns)
                     ],
                     axis=1,
                 )
             )
-        return np.sqrt(np.concatenate(parts))
+        return np.asarray(np.sqrt(np.concatenate(parts)), dtype=np.float32)
 
 
 def _shrinkage(shape: tuple[int, ...]) -> int:

@@ -1,24 +1,24 @@
 """Ω, sample by sample: which reals lie where the generator puts almost nothing.
 
 Each half of the reals is tested with a fit that did not see it, and both halves share one level α by conformal
-e-values. With m calibrating fakes and a threshold t let F(t) and R(t) be how many fakes and tested reals score at least
-t, and let a real that scores at least t have
+e-values. With m calibrating fakes and a threshold t let F(t) and R(t) be how many fakes and tested reals score at
+least t, and let a real that scores at least t have
 
     e = τ·(m + 1)/(1 + F(t)), and any other e = 0.
 
-*A null e-value has a mean of at most 1*, if t is the lowest threshold at which a condition on (F(t), R(t)) holds. Null
-means p_r(x) < p_θ(x)/τ, so E[e·1{null}] is at most 1/τ times the mean of e with x drawn by the generator (change of
-measure). Then x and the m fakes are exchangeable given the other reals. Let a place be one of the m + 1 ranks that x can
-have among them. Suppose x scores at least t in one place, with F fakes at least as high; t is then the lowest
-threshold also in each of the other F places above t: an exchange with a fake above t changes no count at t or
-below (both are counted there, x as tested or as calibrating, and below t the condition fails with the same counts). In
-no further place does x score at least its threshold t′: were t′ the lowest threshold there, with x below t, then t′ < t,
-the counts at t′ are those of the first case, and t was not the lowest. So x is above its threshold in at most F + 1 of
-m + 1 equally likely places, where e/τ = (m + 1)/(1 + F): the mean of e/τ is at most 1. Ties only take places away.
+*A null e-value has a mean of at most 1*, if t is the lowest threshold at which a condition on (F(t), R(t)) holds.
+Null means p_r(x) < p_θ(x)/τ, so the mean of e·1{null} is at most 1/τ times that of e with x drawn by the generator
+(change of measure). Then x and the m fakes are exchangeable given the other reals: each of the m + 1 places in their
+order is equally likely for x. Say that in one place x scores at least t, and F fakes do too. Put x in the place of any
+of these F: no count at t or below changes, so t is still the lowest threshold. Put x in a place below t, and say that
+it still reaches its threshold t′ ≤ x < t: the counts at t′ are those of the first case, so t was not the lowest. Hence
+x reaches its threshold in F + 1 of m + 1 places at most, and there e/τ = (m + 1)/(1 + F): its mean is at most 1. Ties
+only take places away.
 
 *The union has false discovery rate at most α*: the k largest e-values are named, k the largest number with
-e_(k) ≥ n/(α·k) (Wang and Ramdas 2022). Σ over null samples named of 1/k is at most (α/n)·Σ e over null samples, whose mean is at
-most α, however the e-values of the two halves depend on each other. Scores of different fits are never compared.
+e_(k) ≥ n/(α·k) (Wang and Ramdas 2022). A named sample has 1/k ≤ (α/n)·e, so the share of nulls among the named is at
+most (α/n)·Σ e over the nulls, of mean at most α, however the two halves depend on each other. Scores of different fits
+are never compared.
 """
 
 import numpy as np
