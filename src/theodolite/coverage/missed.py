@@ -1,8 +1,8 @@
 """Ω, sample by sample: which reals lie where the generator puts almost nothing.
 
 Each half of the reals is tested with a fit that did not see it, and both halves share one level α by conformal
-e-values. With m calibrating fakes and a threshold t let F(t) and R(t) be how many fakes and tested reals score at
-least t, and let a real that scores at least t have
+e-values. With m calibrating fakes and a threshold t, at or between samples, let F(t) and R(t) be how many fakes and
+tested reals score at least t, and let a real that scores at least t have
 
     e = τ·(m + 1)/(1 + F(t)), and any other e = 0.
 
@@ -30,6 +30,7 @@ from theodolite.coverage.members import Floats
 from theodolite.theory.coverage import conformal_p_values
 
 SPARE = 1.4  # standard deviations by which the other half may name fewer: √2, for both scatter
+ROUNDING = 1e-9
 
 
 def name_missed(
@@ -47,19 +48,23 @@ def name_missed(
     e_values, p_values = np.zeros(count), np.ones(count)
     for fit, half in zip(fits, halves, strict=True):
         p_values[half] = conformal_p_values(fit.fake, fit.real)
-        e_values[half] = conformal_e_values(p_values[half], tau, alpha, alone=len(fits) == 1)
+        e_values[half] = conformal_e_values(p_values[half], fit.fake.size, tau, alpha, alone=len(fits) == 1)
     return named_by_e_values(e_values, alpha), p_values
 
 
-def conformal_e_values(p_values: Floats, tau: float, alpha: float, *, alone: bool = True) -> Floats:
-    """E-values of "this real is covered at more than τ", pure numbers: 1/(p̂/τ) above a threshold and 0 below.
+def conformal_e_values(p_values: Floats, fakes: int, tau: float, alpha: float, *, alone: bool = True) -> Floats:
+    """E-values of "this real is covered at more than τ", pure numbers: τ·(m + 1)/(1 + F) above a threshold, else 0.
 
-    The threshold is the lowest one at which p̂/τ ≤ α·R/n; alone, that is the procedure of Benjamini and Hochberg.
+    The threshold is the lowest one, between samples too, at which (1 + F)/((m + 1)·τ) ≤ α·R/n; alone, that names what
+    the procedure of Benjamini and Hochberg names. F counts the fakes down to the threshold, not only those down to the
+    lowest real that is named: with the latter the mean would not be 1.
 
     Parameters
     ----------
     p_values : array (n,)
         Conformal p-values of one fit.
+    fakes : int
+        How many calibrated them, m.
     alone : bool
         Whether no other fit shares the level. If one does, R is taken less `SPARE` of its standard deviations, at
         least a half: it will be held against the mean of both.
@@ -67,11 +72,13 @@ def conformal_e_values(p_values: Floats, tau: float, alpha: float, *, alone: boo
     p = np.sort(p_values)
     named = np.arange(1, p.size + 1)
     trusted = named if alone else np.maximum(named / 2, named - SPARE * np.sqrt(named))
-    passing = np.flatnonzero(p / tau <= alpha * trusted / p.size)
+    # the largest 1 + F with so many named
+    most = np.minimum(np.floor(alpha * trusted / p.size * tau * (fakes + 1) + ROUNDING), fakes + 1)
+    passing = np.flatnonzero(p * (fakes + 1) <= most + ROUNDING)
     if passing.size == 0:
         return np.zeros(p.size)
-    highest = p[passing[-1]]
-    return np.where(p_values <= highest, tau / highest, 0.0)
+    last = passing[-1]
+    return np.where(p_values <= p[last], tau * (fakes + 1) / most[last], 0.0)
 
 
 def named_by_e_values(e_values: Floats, alpha: float) -> NDArray[np.bool_]:
