@@ -2,14 +2,18 @@
 
 import json
 import os
+import shutil
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from theodolite import families
+from theodolite.coverage import stages
 from theodolite.coverage.exhibits import coverage_exhibits
 from theodolite.coverage.result import CoverageResult
 from theodolite.coverage.words import coverage_sentences
@@ -218,3 +222,101 @@ def test_bad_input_at_the_command_line(tmp_path, words, code, said):
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Digits as images, the zeros kept from the "generator"; one name is a formula. And a file of labels."""
+    folder = tmp_path_factory.mktemp("folders")
+    images, labels = digits()
+    rest, held_out = split(len(images), 0.25, 0)
+    for name, chosen in (("real", held_out), ("fake", rest[labels[rest] != 0])):
+        (folder / name).mkdir()
+        for number in chosen:
+            start = "=1+" if labels[number] == 0 else ""
+            Image.fromarray(np.uint8(255 * images[number])).save(folder / name / f"{start}{number}.png")
+    in_order = sorted((folder / "real").iterdir())
+    names = [str(labels[int(path.stem.removeprefix("=1+"))]) for path in in_order]
+    (folder / "labels.txt").write_text("\n".join(names) + "\n")
+    return folder, names
+
+
+def test_command_line_with_labels_and_features_lists_files_by_name(folders):
+    folder, names = folders
+    images = np.stack([np.asarray(Image.open(path)) for path in sorted((folder / "real").iterdir())])
+    fakes = np.stack([np.asarray(Image.open(path)) for path in sorted((folder / "fake").iterdir())])
+    for name, pixels in (("r", images), ("f", fakes)):
+        np.save(folder / f"{name}.npy", pixels.reshape(len(pixels), -1).astype(np.float32) / 16)
+    words = ["--real", "real", "--fake", "fake", "--labels", "labels.txt", "--features", "r.npy,f.npy"]
+    words += ["--tau", "0.5", "--alpha", "0.3", "--out", "labelled"]
+    done = _theodolite("coverage", "audit", *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    run = RunFolder.open(folder / "labelled")
+    result = CoverageResult.model_validate_json((run.path / "coverage.json").read_bytes())
+    assert result.features == "given features"
+    zeros = next(group for group in result.groups if (group.kind, group.name) == ("label", "0"))
+    assert zeros.samples == names.count("0")
+    assert zeros.named > zeros.samples / 2
+    rows = (run.path / "missed.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "index,file,p,D,group"
+    assert len(rows) == 1 + result.missed.sum()
+    assert sum(row.split(",")[1].startswith("'=1+") for row in rows) == zeros.named
+    page = families.write_report(run).read_text(encoding="utf-8")
+    assert "Of the label 0, at least" in page or "No label is certified" in page
+    assert 'type="range"' in page
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:60]), "cannot be read as an image"),
+        (lambda path: Image.fromarray(np.zeros((9, 8), np.uint8)).save(path), "bring real to one size"),
+        (lambda path: path.write_bytes(_bomb()), "at most 67,108,864 are decoded"),
+    ],
+)
+def test_images_that_are_corrupt_of_another_size_or_a_bomb(folders, tmp_path, spoil, said):
+    shutil.copytree(folders[0] / "real", tmp_path / "real")
+    spoil(sorted((tmp_path / "real").iterdir())[3])
+    done = _theodolite("coverage", "audit", "--real", "real", "--fake", str(folders[0] / "fake"), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def _bomb():
+    """A PNG of a hundred bytes that says it is 9,000 × 9,000 pixels."""
+    head = struct.pack(">IIBBBBB", 9_000, 9_000, 8, 0, 0, 0, 0)
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for kind, content in ((b"IHDR", head), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")):
+        parts.append(struct.pack(">I", len(content)) + kind + content)
+        parts.append(struct.pack(">I", zlib.crc32(kind + content)))
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"a\nb\n", "one label is needed for each of 400"), (b"\xff\xfe\xfa", "no text in UTF-8"), (None, "cannot read")],
+)
+def test_labels_that_do_not_fit_are_one_line(files, tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "labels.txt").write_bytes(content)
+    words = ["--real", str(files / "real.npy"), "--fake", str(files / "fake.npz"), "--labels", "labels.txt"]
+    done = _theodolite("coverage", "audit", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert said in done.stderr
+    assert not (tmp_path / "runs" / "coverage").exists()
+
+
+def test_the_course_is_told_by_lines_now_and_then(capsys, monkeypatch):
+    monkeypatch.setattr(stages, "SECONDS_BETWEEN_LINES", 0.0)
+    with stages.told_on_stderr("coverage") as tell:
+        tell("reading")
+        tell("fitting")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1].startswith("coverage: fitting (stage 2 of 8, ")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with stages.told_on_stderr("coverage") as tell:
+        tell("reading")
+    monkeypatch.undo()
+    with stages.told_on_stderr("coverage") as tell:
+        tell("reading")  # nothing is told of what takes no time

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from sklearn.metrics import pairwise_distances_argmin
 
 from theodolite.coverage.beside import beside, peers_of
 from theodolite.coverage.calibration import calibrate
@@ -24,6 +23,7 @@ from theodolite.coverage.landscape import grid_axes, grid_points
 from theodolite.coverage.listing import missed_csv
 from theodolite.coverage.members import Floats, Scorer
 from theodolite.coverage.missed import name_missed
+from theodolite.coverage.nearest import nearest
 from theodolite.coverage.plan import fakes_to_draw, needed
 from theodolite.coverage.planning import smallest_nameable
 from theodolite.coverage.result import CoverageResult, FromAbove, FromBelow, Landscape
@@ -151,7 +151,7 @@ def _measure(
     tell("grouping what is missed")
     groups, cluster = find_groups(fits, folds, seen.real, seen.fake, labels, missed, tau, confidence)
     tell("finding the nearest generated samples")
-    nearest = nearest_fakes(seen.real, seen.fake)
+    closest = nearest(seen.real, seen.fake)
     return (
         fits,
         CoverageResult(
@@ -166,7 +166,7 @@ def _measure(
             discriminator=on_real,
             discriminator_fake=np.mean([expit(fit.fake) for fit in fits], axis=0),
             calibration=folds.calibration,
-            nearest=nearest,
+            nearest=closest,
             missed_mass=missed_mass,
             total_variation=total_variation,
             coverage=_complement(missed_mass),
@@ -188,7 +188,7 @@ def _measure(
             if axes is None
             else Landscape(axes=axes, discriminator=expit(on_grid).reshape([axis.size for axis in axes])),
             features=seen.name,
-            train_gap=None if train is None else train_gap(fits, train, seen.real, seen.fake, tau),
+            train_gap=None if train is None else train_gap(fits, train, seen.real, seen.fake, closest, tau),
             warnings=tuple(warnings),
         ),
         seen,
@@ -241,12 +241,6 @@ def _with_scores(seen: Embedded, train: Samples | None, given: Sources, seed: in
         return np.asarray(rows[:, -1] / FAINT)
 
     return Embedded(made[0], made[1], made[2] if train is not None else None, seen.name), faint
-
-
-def nearest_fakes(real: Samples, fake: Samples) -> NDArray[np.intp]:
-    """Index of the nearest fake of each real (Euclidean, in the space of comparison); memory stays small."""
-    rows, others = (np.asarray(x, dtype=np.float64).reshape(len(x), -1) for x in (real, fake))
-    return np.asarray(pairwise_distances_argmin(rows, others))
 
 
 def _complement(mass: FromBelow) -> FromAbove:

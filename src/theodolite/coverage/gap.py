@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.metrics import pairwise_distances_argmin_min
 
 from theodolite.coverage.heldout import NORMAL_95, HeldOut
 from theodolite.coverage.members import Floats
+from theodolite.coverage.nearest import distances, nearest
 from theodolite.coverage.result import TrainGap
 
 TAG = 0x7A9
@@ -22,7 +22,12 @@ def some_of(train: NDArray[Any], seed: int) -> NDArray[Any]:
 
 
 def train_gap(
-    fits: tuple[HeldOut, ...], train: NDArray[Any], real: NDArray[Any], fake: NDArray[Any], tau: float
+    fits: tuple[HeldOut, ...],
+    train: NDArray[Any],
+    real: NDArray[Any],
+    fake: NDArray[Any],
+    closest: NDArray[np.intp],
+    tau: float,
 ) -> TrainGap:
     """Compare what one D̂ says of T and of held-out reals.
 
@@ -35,10 +40,12 @@ def train_gap(
     fits : tuple of HeldOut
         With log-odds of `train`.
     train, real, fake : array (t, …), (n, …), (m, …)
+    closest : int array (n,)
+        Nearest fake of each real.
     """
     on_train = np.mean([_overlap(fit.train) for fit in fits], axis=0)
     on_real = np.concatenate([_overlap(fit.real) for fit in fits])
-    closer = _closer(distance_to_nearest(train, fake), distance_to_nearest(real, fake))
+    closer = _closer(distances(train, fake, nearest(train, fake)), distances(real, fake, closest))
     return TrainGap(
         overlap_train=float(on_train.mean()),
         overlap_held_out=float(on_real.mean()),
@@ -50,12 +57,6 @@ def train_gap(
         # the Mann–Whitney statistic of two equal distributions has variance (t + n + 1)/(12·t·n)
         closer_uncertainty=NORMAL_95 * float(np.sqrt((len(train) + len(real) + 1) / (12 * len(train) * len(real)))),
     )
-
-
-def distance_to_nearest(samples: NDArray[Any], fake: NDArray[Any]) -> Floats:
-    """Euclidean distance of each sample to its nearest fake, in the samples' own units."""
-    rows, others = (np.asarray(x, dtype=np.float64).reshape(len(x), -1) for x in (samples, fake))
-    return np.asarray(pairwise_distances_argmin_min(rows, others)[1])
 
 
 def _overlap(log_odds: Floats) -> Floats:
