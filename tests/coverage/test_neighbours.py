@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 from tests.coverage.slow_distances import slow_squares
 from tests.tolerances import assert_identity, assert_single
+from threadpoolctl import threadpool_limits
 
 from theodolite.coverage.clouds import clouds, squares
-from theodolite.coverage.neighbours import balls_both_ways, kth_neighbours, pairs_within
+from theodolite.coverage.neighbours import balls_both_ways, in_threads, kth_neighbours, pairs_within
 from theodolite.kernel.errors import DataError
 
 SCALES = st.sampled_from([1e-80, 1e-3, 1.0, 1e5, 1e80])
@@ -104,3 +106,31 @@ def test_other_numbers_do(x):
 def test_values_without_a_common_scale_are_told():
     with pytest.raises(DataError, match="1e140"):
         clouds(np.concatenate([points(0, 50, 2), [[1e300, 0]]]) * 1e-100)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_nothing(threads):
+    x, y = points(5, 2500, 4), points(6, 2200, 4)
+    with threadpool_limits(threads, user_api="blas"):
+        a, b = clouds(x, y)
+        found = balls_both_ways(a, b, kth_neighbours(a, 5), kth_neighbours(b, 5))
+    between = cdist(x[a.order], y[b.order])
+    reach = np.sort(cdist(x, x), axis=1)[a.order, 5]
+    assert (found[0].holding == (between < reach[:, None]).sum(axis=1)).all()
+
+
+def test_what_goes_wrong_in_a_thread_is_told():
+    def work(number):
+        return 1 / number
+
+    with pytest.raises(ZeroDivisionError):
+        list(in_threads(work, [2, 1, 0]))
+    assert list(in_threads(work, [2, 1, 4])) == [0.5, 1, 0.25]
+
+
+def test_an_outlier_has_a_block_of_its_own():
+    x = points(0, 3000, 3)
+    x[7] *= 1e9
+    blocks = clouds(x)[0].blocks()
+    assert blocks[-1] == slice(2999, 3000)
+    assert [block.start for block in blocks[1:]] == [block.stop for block in blocks[:-1]]

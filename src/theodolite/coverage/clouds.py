@@ -25,6 +25,7 @@ Places = NDArray[np.intp]
 TILE = 2048  # points along each side of a tile
 GATHERED = 2**22  # numbers of each side that are held at once when differences are taken
 SINGLE_WITHIN, DOUBLE_WITHIN = 1e15, 1e140  # in usual norms; squares of what is farther overflow
+JUMPS = 10.0 ** np.arange(1, 300, 2)  # of norms, where a new block begins
 CENTRED_BY = 500  # points of each set
 GRID_STEPS = (1.0, 2.0**8, 2.0**16)  # samples that are integers after one of these lie on a dyadic grid
 
@@ -72,9 +73,15 @@ class Cloud:
         return np.asarray(rows)
 
     def blocks(self) -> list[slice]:
-        """Slices of nearly equal length, at most `TILE`."""
-        cuts = np.linspace(0, len(self), math.ceil(len(self) / TILE) + 1).astype(int)
-        return [slice(int(a), int(b)) for a, b in itertools.pairwise(cuts)]
+        """Slices of at most `TILE` points with norms of one order, so that outliers are among themselves."""
+        usual = self.norms[len(self) // 2]
+        jumps = np.searchsorted(self.norms, usual * JUMPS) if usual > 0 else []
+        ends = np.unique([0, *jumps, len(self)])
+        cuts = [
+            np.linspace(start, stop, math.ceil((stop - start) / TILE) + 1).astype(int)[1:]
+            for start, stop in itertools.pairwise(ends)
+        ]
+        return [slice(int(a), int(b)) for a, b in itertools.pairwise([0, *np.concatenate(cuts)])]
 
     def error(self, chosen: Any, others: NDArray[np.float64]) -> NDArray[np.float64]:
         """Bound e on the error of s, for some of the points against any of the norms `others` (ascending)."""

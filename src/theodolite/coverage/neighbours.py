@@ -3,15 +3,22 @@
 Letters: s a squared distance out of a tile, e the bound on its error (see `theodolite.coverage.clouds`).
 """
 
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it says nothing of its types
 
-from theodolite.coverage.clouds import TILE, Cloud, Floats, Places, squares
+from theodolite.coverage.clouds import TILE, Cloud, Flags, Floats, Places, squares
 
 TIE = 1e-12  # squared distances that differ by less, relatively, are equal but for the rounding of the samples
 SPARE = 3  # candidates beyond the k-th neighbour, so that rounding rarely leaves it open
+
+Task = TypeVar("Task")
+Done = TypeVar("Done")
 
 
 def kth_neighbours(points: Cloud, k: int) -> NDArray[np.float64]:
@@ -21,30 +28,47 @@ def kth_neighbours(points: Cloud, k: int) -> NDArray[np.float64]:
     """
     nearest = Smallest(len(points), min(k + SPARE, len(points) - 1), points.right.dtype)
     blocks = points.blocks()
-    for block in blocks:
+
+    def own(block: slice) -> tuple[slice, Floats, Places]:
         s = points.left(block) @ points.right[block].T
         np.fill_diagonal(s, np.inf)
-        nearest.start(block, s)
-    for number, block in enumerate(blocks):
-        left = points.left(block)
-        for other in blocks[number + 1 :]:
-            s = left @ points.right[other].T
-            nearest.offer_tile(block, other, s)
-            nearest.offer_tile(other, block, s.T)
-    rows = np.arange(len(points))
-    exact = squares(points, rows.repeat(nearest.width), points, nearest.places.reshape(-1))
-    kth = np.partition(exact.reshape(len(points), -1), k - 1, axis=1)[:, k - 1]
+        width = min(nearest.width, len(s))
+        chosen = np.argpartition(s, width - 1, axis=1)[:, :width]
+        return block, np.take_along_axis(s, chosen, axis=1), chosen + block.start
+
+    def others(tile: Tile) -> tuple[Tile, Hits, Hits]:
+        s = tile.left @ points.right[tile.columns].T
+        # the limits may fall meanwhile: a hit too many does no harm
+        return tile, below(s, nearest.limit[tile.rows]), below(s.T, nearest.limit[tile.columns])
+
+    for block, values, places in in_threads(own, blocks):
+        nearest.merge(block, values, places)
+    for tile, in_rows, in_columns in in_threads(others, tiles(points, points, once=True)):
+        nearest.offer(tile.rows, in_rows, tile.columns.start)
+        nearest.offer(tile.columns, in_columns, tile.rows.start)
+    kth = _kth_of(points, nearest, k)
     if points.rounding == 0 or nearest.width == len(points) - 1:
         return kth
     is_open = np.zeros(len(points), bool)
     for block in blocks:
         # the others of this block have s at least `limit`, so a squared distance of at least limit − e
-        others = points.norms[block]
-        near = ~points.out_of_reach(slice(None), others, kth)
-        is_open |= near & (kth > nearest.limit - points.error(slice(None), others))
-    rows = np.flatnonzero(is_open & (kth > 0))  # nothing is nearer than 0
-    kth[rows] = _decide(points, rows, kth[rows], k)
+        norms = points.norms[block]
+        near = ~points.out_of_reach(slice(None), norms, kth)
+        is_open |= near & (kth > nearest.limit - points.error(slice(None), norms))
+    again = np.flatnonzero(is_open & (kth > 0))  # nothing is nearer than 0
+    kth[again] = _decide(points, again, kth[again], k)
     return kth
+
+
+def _kth_of(points: Cloud, nearest: "Smallest", k: int) -> NDArray[np.float64]:
+    """K-th smallest exact distance among the candidates; those that are surely nearer, or farther, are not computed."""
+    s = nearest.values.astype(np.float64)
+    e = points.error(slice(None), points.norms[-1:])[:, None]
+    at = np.partition(s, k - 1, axis=1)[:, k - 1 : k]
+    exact = np.where(s < at - 2 * e, -np.inf, np.inf)
+    i, j = np.nonzero(np.abs(s - at) <= 2 * e)
+    exact[i, j] = squares(points, i, points, nearest.places[i, j])
+    return np.asarray(np.partition(exact, k - 1, axis=1)[:, k - 1])
 
 
 def _decide(points: Cloud, rows: Places, at_most: NDArray[np.float64], k: int) -> NDArray[np.float64]:
@@ -54,15 +78,38 @@ def _decide(points: Cloud, rows: Places, at_most: NDArray[np.float64], k: int) -
         part = slice(start, start + TILE)
         left = points.left(rows[part])
         for block in points.blocks():
-            others = points.norms[block]
-            bound = at_most[part] + points.error(rows[part], others)
-            bound[points.out_of_reach(rows[part], others, at_most[part])] = -np.inf
-            i, j, _ = _below(left @ points.right[block].T, _up(bound, points.right.dtype)[:, None])
-            i, j = i + start, j + block.start
-            apart = rows[i] != j
+            norms = points.norms[block]
+            bound = at_most[part] + points.error(rows[part], norms)
+            bound[points.out_of_reach(rows[part], norms, at_most[part])] = -np.inf
+            i, j, _ = below(left @ points.right[block].T, _up(bound, points.right.dtype))
+            apart = rows[part][i] != j + block.start
             i, j = i[apart], j[apart]
-            nearest.offer(i, j, squares(points, rows[i], points, j))
+            exact = squares(points, rows[part][i], points, j + block.start)
+            nearest.offer(part, Hits(i, j, exact), block.start)
     return nearest.limit
+
+
+class Tile(NamedTuple):
+    """Rows of one cloud, made ready for a product, and columns of another."""
+
+    rows: slice
+    columns: slice
+    left: Floats
+
+
+def tiles(a: Cloud, b: Cloud, once: bool = False) -> Iterator[Tile]:
+    """All pairs of blocks; with `once` each pair of different blocks of one cloud in one order only."""
+    for number, rows in enumerate(a.blocks()):
+        left = a.left(rows)
+        yield from (Tile(rows, columns, left) for columns in b.blocks()[number + 1 if once else 0 :])
+
+
+class Hits(NamedTuple):
+    """Entries of a tile: row, column and value."""
+
+    rows: Places
+    columns: Places
+    values: Floats
 
 
 class Smallest:
@@ -74,32 +121,28 @@ class Smallest:
         self.places = np.zeros((rows, width), np.intp)
         self.limit = np.full(rows, np.inf, kind)
 
-    def start(self, block: slice, s: Floats) -> None:
-        """Take the smallest of a first tile, whose columns are those of `block`."""
-        width = min(self.width, s.shape[1])
-        chosen = np.argpartition(s, width - 1, axis=1)[:, :width]
-        self.values[block, :width] = np.take_along_axis(s, chosen, axis=1)
-        self.places[block, :width] = chosen + block.start
-        self.limit[block] = self.values[block].max(axis=1)
-
-    def offer_tile(self, block: slice, others: slice, s: Floats) -> None:
-        """Take what is smaller in a tile with rows `block` and columns `others`."""
-        i, j, values = _below(s, self.limit[block][:, None])
-        self.offer(i + block.start, j + others.start, values)
-
-    def offer(self, rows: Places, columns: Places, values: Floats) -> None:
-        """Take what is smaller among numbers that come with their row and column."""
-        if not rows.size:
+    def offer(self, block: slice, hits: Hits, first_column: int) -> None:
+        """Take what is smaller among entries of a tile with rows `block`."""
+        if not hits.rows.size:
             return
-        touched, new = np.unique(rows, return_inverse=True)
-        row = np.concatenate([np.arange(touched.size).repeat(self.width), new])
-        value = np.concatenate([self.values[touched].reshape(-1), values])
-        column = np.concatenate([self.places[touched].reshape(-1), columns])
-        order = np.lexsort((value, row))
-        starts = np.searchsorted(row[order], np.arange(touched.size))
-        first = order[starts[:, None] + np.arange(self.width)]
-        self.values[touched], self.places[touched] = value[first], column[first]
-        self.limit[touched] = self.values[touched, -1]
+        count = np.bincount(hits.rows, minlength=len(self.limit[block]))
+        # the entries of each row side by side, filled up with infinity
+        order = np.argsort(hits.rows, kind="stable")
+        row = hits.rows[order]
+        rank = np.arange(row.size) - (np.cumsum(count) - count)[row]
+        values = np.full((count.size, int(count.max())), np.inf, self.values.dtype)
+        places = np.zeros(values.shape, np.intp)
+        values[row, rank], places[row, rank] = hits.values[order], hits.columns[order] + first_column
+        self.merge(block, values, places)
+
+    def merge(self, block: slice, values: Floats, places: Places) -> None:
+        """Take what is smaller among as many numbers for each row of `block`."""
+        values = np.concatenate([self.values[block], values], axis=1)
+        places = np.concatenate([self.places[block], places], axis=1)
+        chosen = np.argpartition(values, self.width - 1, axis=1)[:, : self.width]
+        self.values[block] = np.take_along_axis(values, chosen, axis=1)
+        self.places[block] = np.take_along_axis(places, chosen, axis=1)
+        self.limit[block] = self.values[block].max(axis=1)
 
 
 class Balls(NamedTuple):
@@ -128,34 +171,36 @@ def balls_both_ways(
         Squared radii, in scaled units.
     """
     around_a, around_b = (Balls(np.zeros(len(x), np.int64), np.zeros(len(y), np.int64)) for x, y in ((a, b), (b, a)))
-    for rows in a.blocks():
-        left = a.left(rows)
-        for columns in b.blocks():
-            s = left @ b.right[columns].T
-            _count(around_a, a, rows, radii_a, b, columns, s)
-            _count(around_b, b, columns, radii_b, a, rows, s.T)
+
+    def both(tile: Tile) -> tuple[Tile, Hits, Hits]:
+        s = tile.left @ b.right[tile.columns].T
+        in_a = _inside(s, a, tile.rows, radii_a, b, tile.columns)
+        return tile, in_a, _inside(s.T, b, tile.columns, radii_b, a, tile.rows)
+
+    for tile, in_a, in_b in in_threads(both, tiles(a, b)):
+        rows, columns = tile.rows, tile.columns
+        for balls, hits, own, others in ((around_a, in_a, rows, columns), (around_b, in_b, columns, rows)):
+            balls.holding[own] += np.bincount(hits.rows, minlength=own.stop - own.start)
+            balls.held_by[others] += np.bincount(hits.columns, minlength=others.stop - others.start)
     return around_a, around_b
 
 
-def _count(
-    balls: Balls, centres: Cloud, rows: slice, radii: NDArray[np.float64], points: Cloud, columns: slice, s: Floats
-) -> None:
-    """Add one tile: pairs below r² − e are in, above r² + e out, and those between are looked at again."""
+def _inside(s: Floats, centres: Cloud, rows: slice, radii: NDArray[np.float64], points: Cloud, columns: slice) -> Hits:
+    """Entries of a tile that lie in a ball: surely below r² − e; up to r² + e they are looked at again."""
     single = centres.single and points.single
-    reach, others = radii[rows], points.norms[columns]
-    e = centres.error(rows, others)
+    reach, norms = radii[rows], points.norms[columns]
+    e = centres.error(rows, norms)
     # distances are compared in the precision of the samples, in which close ones are equal
     if single or e.any():
         e = e + reach * (4 * float(np.finfo(np.float32).eps) if single else 2 * TIE)
-    bound = np.where((reach == 0) | centres.out_of_reach(rows, others, reach), -np.inf, reach + e)
-    i, j, values = _below(s, _up(bound, s.dtype)[:, None])
-    within = values < (reach - e)[i]
+    bound = np.where((reach == 0) | centres.out_of_reach(rows, norms, reach), -np.inf, reach + e)
+    i, j, values = below(s, _up(bound, s.dtype))
+    within: Flags = values < (reach - e)[i]
     if e.any():
         again = np.flatnonzero(~within)
         exact = squares(centres, i[again] + rows.start, points, j[again] + columns.start)
         within[again] = _seen(exact / (1 - TIE), single) < _seen(reach[i[again]], centres.single)
-    balls.holding[rows] += np.bincount(i[within], minlength=len(s))
-    balls.held_by[columns] += np.bincount(j[within], minlength=s.shape[1])
+    return Hits(i[within], j[within], values[within])
 
 
 def _seen(found: NDArray[np.float64], single: bool) -> Floats:
@@ -169,16 +214,33 @@ def _up(bound: NDArray[np.float64], kind: Any, strictly: bool = False) -> Floats
     return np.nextafter(up, np.asarray(np.inf, kind)) if strictly or kind == np.float32 else up
 
 
-def _below(s: Floats, bound: Floats) -> tuple[Places, Places, Floats]:
-    """Row, column and value of what lies below the bound of its row."""
+def below(s: Floats, bound: Floats) -> Hits:
+    """Return the entries of a tile that lie below the bound of their row."""
     if s.flags.c_contiguous:
-        at = np.flatnonzero(s < bound)
+        at = np.flatnonzero(s < bound[:, None])
         i, j = np.divmod(at, s.shape[1])
-    else:
-        # the transpose of a tile: looked through in the order in which it lies in memory
-        at = np.flatnonzero(s.T < bound.T)
-        j, i = np.divmod(at, s.shape[0])
-    return i, j, (s if s.flags.c_contiguous else s.T).reshape(-1)[at]
+        return Hits(i, j, s.reshape(-1)[at])
+    # the transpose of a tile: looked through in the order in which it lies in memory
+    at = np.flatnonzero(bound > s.T)
+    j, i = np.divmod(at, s.shape[0])
+    return Hits(i, j, s.T.reshape(-1)[at])
+
+
+def in_threads(work: Callable[[Task], Done], tasks: Iterable[Task]) -> Iterator[Done]:
+    """Do the tasks, as many at a time as a matrix product would use threads; what they return comes in their order.
+
+    A product of one tile is too small to be shared, and much of the work is none.
+    """
+    controller = ThreadpoolController()
+    workers = max((library["num_threads"] for library in controller.select(user_api="blas").info()), default=1)
+    with controller.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Done]] = deque()
+        for task in tasks:
+            waiting.append(pool.submit(work, task))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def pairs_within(points: Cloud, reach: float, copies: NDArray[np.int64]) -> int:
@@ -193,7 +255,7 @@ def pairs_within(points: Cloud, reach: float, copies: NDArray[np.int64]) -> int:
             e = points.error(block, others)
             away = points.out_of_reach(block, others, np.full(len(left), reach))
             bound = _up(np.where(away, -np.inf, reach + e), points.right.dtype, strictly=True)
-            i, j, values = _below(left @ points.right[other].T, bound[:, None])
+            i, j, values = below(left @ points.right[other].T, bound)
             within = values <= reach - e[i]
             i, j = i + block.start, j + other.start
             if points.rounding > 0:
