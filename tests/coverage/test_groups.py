@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.tolerances import FOUR_STANDARD_ERRORS
 
-from theodolite.coverage.clusters import split
+from theodolite.coverage.clusters import AXES, split
 from theodolite.coverage.folds import Folds
 from theodolite.coverage.groups import check_groups, find_groups
 from theodolite.coverage.heldout import HeldOut
@@ -128,6 +128,13 @@ def test_splitting_finds_blobs_and_leaves_one_alone():
         assert len(split(alone)) == 1
     assert len(split(np.zeros((50, 2)))) == 1
     assert len(split(rng.normal(0, 1, (3, 2)))) == 1
+
+
+@pytest.mark.parametrize("count", [20, 30, 60, 200])
+def test_few_points_of_one_gaussian_are_hardly_ever_split(count):
+    rng = np.random.default_rng(count)
+    splits = sum(len(split(rng.normal(size=(count, AXES)))) > 1 for _ in range(100))
+    assert clopper_pearson_lower(splits, 100, 1 - FOUR_STANDARD_ERRORS) <= 0.01
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ AXES = 8  # principal axes in which clusters are looked for
 FEWEST = 8  # samples of a cluster
 MOST_CLUSTERS = 12
 APART = 4.0  # of two clusters; the halves of one Gaussian have 2.6, those of a uniform 3.5
+ONE, SCATTER = 2.6, 13.0  # of n points of one Gaussian in `AXES` axes, 99% stay below 2.6 + 13/√n (simulated)
 LABEL_AXES = 32
 NEIGHBOURS = 5
 
@@ -57,7 +58,8 @@ def split(points: Floats) -> list[Indices]:
     """Split points in two, and the parts again, as long as both halves are groups of their own.
 
     They are if their means are at least `APART` pooled standard deviations apart along the line between them (D of
-    Ashman et al. 1994), and neither has fewer than `FEWEST` points.
+    Ashman et al. 1994), and farther than chance parts as few points of one Gaussian; and if neither has fewer than
+    `FEWEST`.
 
     Returns
     -------
@@ -86,7 +88,8 @@ def _halves(points: Floats, part: Indices) -> list[Indices] | None:
     along = here @ (here[side].mean(axis=0) - here[~side].mean(axis=0))
     distance = abs(along[side].mean() - along[~side].mean())
     spread = np.sqrt((along[side].var() + along[~side].var()) / 2)
-    return [part[side], part[~side]] if distance > APART * spread else None
+    needed = max(APART, ONE + SCATTER / np.sqrt(len(part)))
+    return [part[side], part[~side]] if distance > needed * spread else None
 
 
 def _principal(rows: Floats, axes: int) -> PCA:
