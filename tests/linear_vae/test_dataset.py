@@ -76,3 +76,12 @@ def test_data_that_cannot_be_modelled_are_refused(tmp_path, values, latent_dim, 
     np.save(tmp_path / "x.npy", values)
     with pytest.raises(error, match=message):
         load(LinearVAEConfig(data=str(tmp_path / "x.npy"), latent_dim=latent_dim)).summary()
+
+
+def test_a_huge_constant_column_does_not_make_all_rows_equal(tmp_path):
+    samples = np.random.default_rng(0).standard_normal((50, 3))
+    samples[:, 0] = 1e17 / 3
+    np.save(tmp_path / "x.npy", samples)
+    covariance = load(LinearVAEConfig(data=str(tmp_path / "x.npy"), latent_dim=1)).summary().covariance
+    assert_identity(covariance[0], np.zeros(3))
+    assert np.all(np.diag(covariance)[1:] > 0)

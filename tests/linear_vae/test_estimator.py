@@ -287,3 +287,83 @@ def test_the_closed_form_needs_no_torch():
         "LinearVAE(1).fit(np.eye(3)).score(np.eye(3)); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_was_fitted_stays_whatever_prior_scale_is_set_afterwards():
+    model = LinearVAE(2).fit(IRIS)
+    before = model.score(IRIS), model.elbo(IRIS), model.get_covariance(), model.get_precision()
+    model.set_params(prior_scale=3.0)
+    for now, then in zip(
+        (model.score(IRIS), model.elbo(IRIS), model.get_covariance(), model.get_precision()), before, strict=True
+    ):
+        assert_identity(now, then)
+
+
+def test_a_complete_row_is_told_the_same_whatever_row_stands_beside_it():
+    model = LinearVAE(2, method="adam", tol=0.1, max_iter=2000, random_state=0).fit(
+        IRIS
+    )  # its encoder is not yet the posterior
+    beside = IRIS.copy()
+    beside[1, 0] = np.nan
+    rest = np.arange(len(IRIS)) != 1
+    assert_identity(model.elbo(beside)[rest], model.elbo(IRIS)[rest])
+    assert_identity(model.transform(beside)[rest], model.transform(IRIS)[rest])
+    assert np.all(np.abs(model.elbo(IRIS) - model.score_samples(IRIS)) > 1e-6)
+
+
+@pytest.mark.parametrize("seen", ["wide", "gaps"])
+def test_partial_fit_refuses_to_go_on_from_samples_that_fit_has_not_kept(seen):
+    samples = np.random.default_rng(0).standard_normal((50, 2000) if seen == "wide" else (50, 4))
+    if seen == "gaps":
+        samples[0, 0] = np.nan
+    with pytest.raises(ValueError, match="keeps no moments"):
+        LinearVAE(2).fit(samples).partial_fit(samples[1:])
+
+
+def test_merge_refuses_features_of_another_order():
+    one, other = LinearVAE(2).partial_fit(IRIS[:75]), LinearVAE(2).partial_fit(IRIS[75:, ::-1])
+    one.feature_names_in_, other.feature_names_in_ = np.array(list("abcd")), np.array(list("dcba"))
+    with pytest.raises(ValueError, match="another order"):
+        one.merge(other)
+
+
+@pytest.mark.parametrize("noise", [1e-3, 1e-12, 1e-20])
+def test_precision_of_all_components_is_that_of_the_samples_however_small_the_noise(noise):
+    precision = LinearVAE(4, noise=noise).fit(IRIS).get_precision()
+    assert_identity(precision, np.linalg.inv(np.cov(IRIS.T, ddof=0)))
+
+
+def test_a_mask_is_refused_not_overlooked():
+    with pytest.raises(ValueError, match="masked"):
+        LinearVAE(2).fit(np.ma.masked_greater(IRIS, 5))
+
+
+@pytest.mark.parametrize("shape", [(10, 3000), (3, 6), (200, 5)])
+def test_equal_samples_are_said_to_be_whatever_their_mean_rounds(shape):
+    with pytest.raises(ValueError, match="all equal"):
+        LinearVAE(1).fit(np.full(shape, 0.1))
+
+
+def test_a_huge_constant_feature_changes_nothing_beside_gaps():
+    samples = np.random.default_rng(0).standard_normal((1000, 6))
+    samples[5, 3] = np.nan
+    alone = LinearVAE(2, noise=1e-3).fit(samples[:, 1:])
+    samples[:, 0] = 1e17 / 3
+    assert_single(LinearVAE(2, noise=1e-3).fit(samples).explained_variance_, alone.explained_variance_)
+
+
+def test_rows_of_float32_added_after_fit_are_multiplied_in_float64():
+    rows = np.random.default_rng(0).standard_normal((3000, 8)).astype(np.float32)
+    low = (rows[:, :2] @ np.ones((2, 8)) + 1e-3 * rows).astype(np.float32)
+    model = LinearVAE(2).fit(rows[:600])
+    for _ in range(20):
+        model.partial_fit(low)
+    truth = LinearVAE(2).fit(np.concatenate([rows[:600], *[low] * 20]).astype(np.float64))
+    assert_identity(model.explained_variance_, truth.explained_variance_)
+
+
+def test_names_of_features_are_forgotten_where_a_file_has_none(tmp_path):
+    model = LinearVAE(2).fit(IRIS)
+    model.feature_names_in_ = np.array(list("abcd"))
+    np.save(tmp_path / "x.npy", IRIS)
+    assert not hasattr(model.fit(tmp_path / "x.npy"), "feature_names_in_")

@@ -131,7 +131,7 @@ def summarise(moments: Moments, name: str) -> Summary:
     """Mean and covariance of moments, which must vary."""
     found = Summary(moments.count, moments.mean, moments.covariance())
     # as good as equal: what varies is rounding, or too small to be squared
-    if found.scale <= max(ROUNDING * np.abs(found.mean).max(), 1 / LARGEST):
+    if found.scale <= 1 / LARGEST or np.all(np.sqrt(np.diag(found.covariance)) <= ROUNDING * np.abs(found.mean)):
         raise DataError(f"the {found.count} rows of {name} to train on are all equal; there is nothing to model")
     return found
 

@@ -1,6 +1,6 @@
 """The linear VAE as a scikit-learn estimator: data of any length, any shape, with gaps; torch only where asked for."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,7 +24,6 @@ Matrix = NDArray[Any]
 Source = ArrayLike | str | Path | Iterator[ArrayLike]
 
 ACTIVE_SHARE = 0.02  # a latent dimension whose signal is less than this share of η_d² has collapsed: 0.01 nats
-BLOCK = 2**22  # numbers worked on at once where rows are independent of each other
 LEARNED = (
     "decoder_",
     "encoder_",
@@ -35,6 +34,7 @@ LEARNED = (
     "n_active_",
     "n_iter_",
     "history_",
+    "_prior_variance",  # what was fitted with: prior_scale may be set anew afterwards
 )
 
 
@@ -65,7 +65,8 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     batch_size : int, default=128
         Samples a step, where reparametrised.
     ddof : int, default=0
-        The covariance is divided by n − ddof. 0 is maximum likelihood; 1 agrees with `sklearn.decomposition.PCA`.
+        The covariance is divided by n − ddof. 0 is maximum likelihood, as always where entries are missing; 1 agrees
+        with `sklearn.decomposition.PCA`.
     random_state : int, RandomState or None
         For `sample`, for random starts and for the folds of ``"auto"``.
 
@@ -150,6 +151,7 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             return self._fit_blocks(X)
         if isinstance(X, (str, Path)):
             rows = open_rows(X)
+            self.__dict__.pop("feature_names_in_", None)
             self.n_features_in_ = rows.shape[1]
         else:
             # what is not finite is found on the way, not in a pass of its own
@@ -159,9 +161,9 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         try:
             return self._keep(fit_rows(rows, wish))
         except ValueError:
-            samples = self._validated(rows.take(np.arange(rows.shape[0])), ensure_all_finite="allow-nan")
-            if not np.isnan(samples).any():
+            if not any(np.isnan(block).any() for block in rows.blocks()):
                 raise
+            samples = self._validated(rows.take(np.arange(rows.shape[0])), ensure_all_finite="allow-nan")
             return self._keep(fit_gaps(samples, wish))
 
     @available_if(lambda self: not self._needs_all_at_once)  # type: ignore[untyped-decorator]  # scikit-learn has no types
@@ -173,9 +175,12 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         Raises
         ------
         ValueError
-            If an entry is missing or infinite, or the features differ from those before.
+            If an entry is missing or infinite, or the features differ from those before, or `fit` kept no moments
+            (its samples were wide or incomplete).
         """
-        begun = hasattr(self, "_moments")
+        begun = "_moments" in vars(self)
+        if not begun and "mean_" in vars(self):
+            raise ValueError(f"{self!r} keeps no moments of what fit has seen; begin with partial_fit, on a clone")
         samples = self._validated(X, reset=not begun, ensure_all_finite="allow-nan")
         if np.isnan(samples).any():
             raise ValueError("NaN: samples with missing entries are fitted all at once, by fit on an array or a file")
@@ -200,6 +205,9 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
                 raise ValueError(f"{estimator!r} keeps no moments to merge; fit both by partial_fit")
         if self.n_features_in_ != other.n_features_in_:
             raise ValueError(f"one has seen {self.n_features_in_} features, the other {other.n_features_in_}")
+        ours, theirs = (getattr(estimator, "feature_names_in_", None) for estimator in (self, other))
+        if ours is not None and theirs is not None and list(ours) != list(theirs):
+            raise ValueError("the two have seen features of other names, or in another order")
         self._moments.merge(other._moments)
         self._forget()
         return self
@@ -210,13 +218,10 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         Where entries are missing: the mean of the posterior given the others.
         """
         samples = self._checked(X)
-        codes = [
-            missing.posterior_means(block, self.mean_, self._weights)
-            if np.isnan(block).any()
-            else (block - self.mean_) @ self.encoder_.T
-            for block in _blocks(samples)
-        ]
-        return np.concatenate(codes).astype(samples.dtype)
+        means = missing.row_by_row(
+            samples, self.mean_, self._weights, lambda centred: centred @ self.encoder_.T, missing.posterior_means
+        )
+        return means.astype(samples.dtype)
 
     def inverse_transform(self, Z: ArrayLike) -> Matrix:
         """Decode: the mean of p(x|z) for each code (n, n_components), (n, n_features), in the precision of Z.
@@ -235,7 +240,7 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def impute(self, X: ArrayLike) -> Matrix:
         """Fill what is missing with its mean given the rest of its sample, (n, n_features), in the precision of X."""
         samples = self._checked(X)
-        filled = [missing.impute(block, self.mean_, self._weights) for block in _blocks(samples)]
+        filled = [missing.impute(block, self.mean_, self._weights) for block in missing.blocks_of(samples)]
         return np.concatenate(filled).astype(samples.dtype)
 
     def elbo(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -249,7 +254,7 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """Log-likelihood of each sample's observed entries, in nats, (n,); never below `elbo`."""
         return self._per_sample(
             X,
-            lambda centred: ppca.log_density(centred, self.decoder_, self.noise_variance_, self.prior_scale**2),
+            lambda centred: ppca.log_density(centred, self.decoder_, self.noise_variance_, self._prior_variance),
         )
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
@@ -260,7 +265,7 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """Draw samples (n_samples, n_features) from the model: z from the prior, then x from the decoder."""
         check_is_fitted(self)
         random = check_random_state(self.random_state)
-        z = self.prior_scale * random.standard_normal((n_samples, self._n_features_out))
+        z = np.sqrt(self._prior_variance) * random.standard_normal((n_samples, self._n_features_out))
         noise = np.sqrt(self.noise_variance_) * random.standard_normal((n_samples, len(self.mean_)))
         return np.asarray(z @ self.decoder_.T + self.mean_ + noise)
 
@@ -268,15 +273,16 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """Covariance of x under the model, η_e² U Uᵀ + η_d² I, (n_features, n_features)."""
         check_is_fitted(self)
         noise = self.noise_variance_ * np.eye(len(self.mean_))
-        return np.asarray(self.prior_scale**2 * self.decoder_ @ self.decoder_.T + noise)
+        return np.asarray(self._prior_variance * self.decoder_ @ self.decoder_.T + noise)
 
     def get_precision(self) -> NDArray[np.float64]:
         """Inverse of the covariance of x under the model, (n_features, n_features)."""
         check_is_fitted(self)
-        vectors, singular, _ = np.linalg.svd(self.decoder_, full_matrices=False)
-        signal = self.prior_scale**2 * singular**2
-        share = signal / (signal + self.noise_variance_)
-        return np.asarray((np.eye(len(self.mean_)) - (vectors * share) @ vectors.T) / self.noise_variance_)
+        # all d directions, none by subtraction from I: 1/η_d² would blow up what that rounds
+        vectors, singular, _ = np.linalg.svd(self.decoder_, full_matrices=True)
+        variances = np.full(len(self.mean_), self.noise_variance_)
+        variances[: len(singular)] += self._prior_variance * singular**2
+        return np.asarray((vectors / variances) @ vectors.T)
 
     def __getattr__(self, name: str) -> Any:
         """Solve for what is learned when it is first asked for after `partial_fit` or `merge`."""
@@ -305,10 +311,12 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     @property
     def _weights(self) -> theory.Weights:
         return theory.Weights(
-            self.decoder_, self.encoder_, self.encoder_covariance_, self.noise_variance_, self.prior_scale**2
+            self.decoder_, self.encoder_, self.encoder_covariance_, self.noise_variance_, self._prior_variance
         )
 
     def _validated(self, X: Any, **options: Any) -> Matrix:
+        if np.ma.is_masked(X):
+            raise ValueError("X is masked, and masks are not heeded; missing entries are NaN: X.filled(np.nan)")
         return np.asarray(validate_data(self, X, dtype=[np.float64, np.float32], **options))
 
     def _checked(self, X: ArrayLike) -> Matrix:
@@ -358,23 +366,18 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _per_sample(self, X: ArrayLike, of_centred: Any) -> NDArray[np.float64]:
-        values = [
-            missing.log_likelihood_observed(block, self.mean_, self._weights)
-            if np.isnan(block).any()
-            else of_centred(block - self.mean_)
-            for block in _blocks(self._checked(X))
-        ]
-        return np.concatenate(values)
+    def _per_sample(self, X: ArrayLike, of_complete: Callable[[Matrix], Matrix]) -> NDArray[np.float64]:
+        samples = self._checked(X)
+        return missing.row_by_row(samples, self.mean_, self._weights, of_complete, missing.log_likelihood_observed)
 
     def _keep(self, fit: Fit) -> Self:
         self.mean_ = fit.mean
         self.decoder_, self.encoder_ = fit.weights.decoder, fit.weights.encoder
         self.encoder_covariance_ = fit.weights.encoder_covariance
-        self.noise_variance_ = fit.weights.noise_variance
+        self.noise_variance_, self._prior_variance = fit.weights.noise_variance, fit.weights.prior_variance
         self.history_, self.n_iter_ = fit.history, max(1, len(fit.history) - 1)
         # of the model along its own axes: η_e² s² + η_d², s the singular values of U
-        signal = self.prior_scale**2 * np.linalg.svd(self.decoder_, compute_uv=False) ** 2
+        signal = self._prior_variance * np.linalg.svd(self.decoder_, compute_uv=False) ** 2
         self.explained_variance_ = signal + self.noise_variance_
         self.n_active_ = int(np.sum(signal > ACTIVE_SHARE * self.noise_variance_))
         if fit.moments is not None:
@@ -384,10 +387,3 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _forget(self, *, moments: bool = False) -> None:
         for name in (*LEARNED, *(["_moments"] if moments else [])):
             self.__dict__.pop(name, None)
-
-
-def _blocks(samples: Matrix) -> Iterator[Matrix]:
-    """Cut samples into blocks of rows, each in float64 small beside what is there."""
-    size = max(1, BLOCK // samples.shape[1])
-    for start in range(0, len(samples), size):
-        yield samples[start : start + size]

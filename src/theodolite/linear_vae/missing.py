@@ -4,7 +4,7 @@ An entry that is NaN is missing, at random given what was observed. The encoder 
 its observed entries, so that the ELBO is their log-likelihood.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from theodolite.theory.elbo import Weights
 
 Matrix = NDArray[np.float64]
 
+BLOCK = 2**22  # numbers worked on at once where rows are independent of each other
 LEAST_RELATIVE_NOISE = 1e-12  # of the mean variance: below it the precision of a row drowns in rounding
 
 
@@ -109,7 +110,9 @@ def standardised(samples: Matrix, noise_variance: float | None) -> tuple[Rows, M
     if len(empty):
         named = ", ".join(map(str, empty[:5])) + (" …" if len(empty) > 5 else "")
         raise ValueError(f"{len(empty)} of {samples.shape[1]} columns have no entry: {named}; leave them out")
-    centre = np.where(seen, samples, 0).sum(axis=0) / seen.sum(axis=0)
+    lowest, highest = np.nanmin(samples, axis=0), np.nanmax(samples, axis=0)
+    # of a column that does not vary, exactly: what the mean rounds would pass for its variance
+    centre = np.where(lowest == highest, lowest, np.where(seen, samples, 0).sum(axis=0) / seen.sum(axis=0))
     deviations = np.where(seen, samples - centre, 0)
     scale = _scale(deviations, seen, noise_variance)
     return Rows(deviations / scale, seen.astype(float)), centre, scale
@@ -210,6 +213,32 @@ def impute(samples: Matrix, mean: Matrix, weights: Weights) -> Matrix:
     X = np.asarray(samples, float)
     expected = mean + posterior_means(X, mean, weights) @ weights.decoder.T
     return np.where(np.isnan(X), expected, X)
+
+
+def row_by_row(
+    samples: Matrix,
+    mean: Matrix,
+    weights: Weights,
+    complete: Callable[[Matrix], Matrix],
+    gapped: Callable[[Matrix, Matrix, Weights], Matrix],
+) -> Matrix:
+    """Apply `complete` to rows less the mean, and `gapped` to those that lack entries, whatever stands beside them."""
+    values = []
+    for block in blocks_of(samples):
+        gaps = np.isnan(block).any(axis=1)
+        if not gaps.any():
+            values.append(complete(block - mean))
+            continue
+        values.append(gapped(block, mean, weights))
+        values[-1][~gaps] = complete(block[~gaps] - mean)
+    return np.concatenate(values)
+
+
+def blocks_of(samples: Matrix) -> Iterator[Matrix]:
+    """Cut samples into blocks of rows, each in float64 small beside what is there."""
+    size = max(1, BLOCK // samples.shape[1])
+    for start in range(0, len(samples), size):
+        yield samples[start : start + size]
 
 
 def _observed(samples: Matrix) -> NDArray[np.bool_]:

@@ -91,6 +91,7 @@ def leading(source: Rows | NDArray[Any], k: int, ddof: int = 0, random_state: in
     if single and not trusted(moments, found.spectrum, k):
         moments = _counted(rows, single=False)
         found = from_covariance(moments.mean, moments.covariance(ddof), k)._replace(products=2)
+    moments.single = False  # rows added later have nobody who would read them again
     return found._replace(moments=moments)
 
 
@@ -184,8 +185,12 @@ def _by_gram(X: Float64, k: int, divisor: int) -> Leading:
     """Eigenvectors of S = XᵀX / divisor from those of XXᵀ, which is smaller; X is centred in place."""
     n, d = X.shape
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = X.mean(axis=0)
-        X -= mean
+        # by way of the first row, so that nothing is left where a feature does not vary
+        first = X[0].copy()
+        X -= first
+        rest = X.mean(axis=0)
+        X -= rest
+        mean = first + rest
         G = X @ X.T
     if not np.isfinite(np.trace(G)):
         return _leading(mean, np.full(k, np.nan), np.eye(d, k), np.nan, np.nan, 1)
