@@ -17,6 +17,7 @@ from theodolite.coverage.exhibits import coverage_exhibits
 from theodolite.coverage.features import Embedded, Given, embed
 from theodolite.coverage.folds import Folds
 from theodolite.coverage.gap import some_of, train_gap
+from theodolite.coverage.given import memorised
 from theodolite.coverage.groups import check_groups, find_groups
 from theodolite.coverage.heldout import NORMAL_95, HeldOut, auc, fit_both, game_value
 from theodolite.coverage.landscape import grid_axes, grid_points
@@ -124,6 +125,8 @@ def _measure(
     real, fake, n = given.real, given.fake, len(given.real)
     tell("looking the samples over")
     warnings = _what_to_know(given)
+    if given.scorer is not None and (said := memorised(given.scorer, real, fake, seed)):
+        warnings.append(said)
     labels = None if given.labels is None else check_groups(given.labels, n)
     folds = Folds.draw(n, len(fake), seed)
     tell("computing features")

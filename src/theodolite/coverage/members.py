@@ -76,7 +76,7 @@ class Features:
         scaled = np.clip((columns - self.mean) / self.spread, -10.0, 10.0)
         parts = [scaled, np.log1p(np.linalg.norm(scaled, axis=1, keepdims=True))]
         if self.scorer is not None:
-            parts.append(_ask(self.scorer, samples)[:, None])
+            parts.append(ask(self.scorer, samples)[:, None])
         pieces = None if self.convolution is None else self.convolution(samples)
         return Inputs(columns, np.concatenate(parts, axis=1), pieces)
 
@@ -92,7 +92,8 @@ def _rows(samples: NDArray[Any]) -> Floats:
     return np.asarray(samples, dtype=np.float64).reshape(len(samples), -1)
 
 
-def _ask(scorer: Scorer, samples: NDArray[Any]) -> Floats:
+def ask(scorer: Scorer, samples: NDArray[Any]) -> Floats:
+    """Return what a given discriminator says, (samples,), or say in one line what is wrong with it."""
     try:
         scores = np.asarray(scorer(samples), dtype=np.float64)
     except (ValueError, TypeError) as error:
