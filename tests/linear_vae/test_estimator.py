@@ -367,3 +367,14 @@ def test_names_of_features_are_forgotten_where_a_file_has_none(tmp_path):
     model.feature_names_in_ = np.array(list("abcd"))
     np.save(tmp_path / "x.npy", IRIS)
     assert not hasattr(model.fit(tmp_path / "x.npy"), "feature_names_in_")
+
+
+@pytest.mark.parametrize("method", ["closed-form", "px-em", "lbfgs", "gaps"])
+def test_a_likelihood_without_maximum_is_said_to_be_by_every_way(method):
+    random = np.random.default_rng(0)
+    samples = random.standard_normal((100, 2)) @ random.standard_normal((2, 5))
+    model = LinearVAE(3, max_iter=1000, tol=1e-3, method="closed-form" if method == "gaps" else method, random_state=0)
+    if method == "gaps":
+        samples[0, 0] = np.nan
+    with pytest.warns(RuntimeWarning, match="no maximum"):
+        model.fit(samples)

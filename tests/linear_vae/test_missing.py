@@ -7,6 +7,7 @@ from scipy.stats import multivariate_normal
 from tests.tolerances import IDENTITY, SINGLE, assert_identity, assert_single
 
 from theodolite.linear_vae import missing
+from theodolite.linear_vae.plan import REACHED
 from theodolite.theory import elbo as theory
 from theodolite.theory import ppca
 
@@ -205,3 +206,14 @@ def test_the_cheaper_way_is_taken():
     rows = [missing.Rows(seen, seen) for seen in (few, many)]
     assert [missing._filling_is_cheaper(rows[0], k) for k in (5, 20, 40)] == [False, True, True]
     assert [missing._filling_is_cheaper(rows[1], k) for k in (5, 20, 40)] == [False, False, True]
+
+
+@pytest.mark.usefixtures("either_way")
+def test_two_groups_of_columns_never_seen_together_do_not_hold_the_ascent_on_a_saddle():
+    X = gaps(n=200, d=10, share=0.0, seed=1)
+    X[:100, :5], X[100:, 5:] = np.nan, np.nan
+    found = missing.fit_missing(X, 2, **SETTINGS | {"tol": 1e-2})
+    rng = np.random.default_rng(0)
+    given = found.weights._replace(decoder=rng.standard_normal((10, 2)), noise_variance=1.0)
+    by_chance = missing.fit_missing(X, 2, **SETTINGS, start=(np.nanmean(X, axis=0), given))
+    assert found.log_likelihoods[-1] > by_chance.log_likelihoods[-1] - REACHED

@@ -19,6 +19,8 @@ from theodolite.theory.elbo import Weights
 Matrix = NDArray[Any]
 Float64 = NDArray[np.float64]
 
+ROUNDING = 1e-6  # relative: two ways to the floor of the noise differ by less
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -80,6 +82,9 @@ def fit_moments(moments: Moments, wish: Wish) -> Fit:
     if not found.converged:
         left = f"{found.gaps[-1]:.2g} nats per sample below the maximum after max_iter={wish.max_iter} passes"
         _warn(f"{wish.method} is still {left}; raise max_iter or tol")
+    if wish.noise_variance is None:
+        d = len(covariance)
+        _warn_of_no_maximum(found.weights.noise_variance, float(np.trace(covariance)) / d, wish.latent_dim, d)
     return Fit(found.weights, moments.mean, found.gaps, moments)
 
 
@@ -95,6 +100,9 @@ def fit_gaps(samples: Matrix, wish: Wish) -> Fit:
     )
     if not found.converged:
         _warn(f"EM still gains more than tol={wish.tol:g} nats per sample after max_iter={wish.max_iter} passes")
+    if wish.noise_variance is None:
+        variance = float(np.nanmean((samples - np.nanmean(samples, axis=0, dtype=float)) ** 2))
+        _warn_of_no_maximum(found.weights.noise_variance, variance, wish.latent_dim, samples.shape[1])
     return Fit(found.weights, found.mean, found.log_likelihoods, None)
 
 
@@ -103,13 +111,7 @@ def _closed_form(spectrum: ppca.Spectrum, wish: Wish, moments: Moments | None) -
     noise, k = wish.noise_variance, wish.latent_dim
     if noise is None:
         noise = ppca.learned_noise_variance(spectrum.eigenvalues, k)
-        if k < len(spectrum.mean) and noise <= ppca.noise_floor(spectrum.eigenvalues):
-            warnings.warn(
-                f"the samples span no more than {k} dimensions, so their likelihood has no maximum; the noise is kept "
-                f"at {noise:.2g}: take fewer components, or give a noise",
-                RuntimeWarning,
-                stacklevel=4,
-            )
+        _warn_of_no_maximum(noise, float(np.mean(spectrum.eigenvalues)), k, len(spectrum.mean))
     weights = ppca.optimum(spectrum, k, noise, wish.prior_scale**2)
     return Fit(weights, spectrum.mean, np.empty(0), moments)
 
@@ -137,6 +139,17 @@ def _by_draws(rows: Rows, moments: Moments, wish: Wish) -> Fit:
 def _require_variation(variance: float) -> None:
     if not variance > 0:
         raise ValueError("the samples are all equal; there is nothing to model")
+
+
+def _warn_of_no_maximum(noise: float, variance: float, k: int, d: int) -> None:
+    """Warn where the learned noise stands on its floor; with k = d that is no sign, for any less would do as well."""
+    if k < d and noise <= ppca.NOISE_FLOOR * variance * (1 + ROUNDING):
+        warnings.warn(
+            f"the samples span no more than {k} dimensions, so their likelihood has no maximum; the noise is kept "
+            f"at {noise:.2g}: take fewer components, or give a noise",
+            RuntimeWarning,
+            stacklevel=5,
+        )
 
 
 def _warn(message: str) -> None:

@@ -18,6 +18,7 @@ from theodolite.theory.elbo import Weights
 Matrix = NDArray[np.float64]
 
 BLOCK = 2**22  # numbers worked on at once where rows are independent of each other
+OFF_SADDLE = 0.1  # deviations of the noise: chance in the loadings at the start
 LEAST_RELATIVE_NOISE = 1e-12  # of the mean variance: below it the precision of a row drowns in rounding
 
 
@@ -53,6 +54,8 @@ def fit_missing(
     start: tuple[Matrix, Weights] | None = None,
 ) -> Missing:
     """Fit a linear VAE to what was observed, by parameter-expanded EM; no iteration lowers the likelihood.
+
+    It ends at a maximum near its start; where entries are missing there may be others.
 
     Parameters
     ----------
@@ -119,10 +122,18 @@ def standardised(samples: Matrix, noise_variance: float | None) -> tuple[Rows, M
 
 
 def mean_filled(rows: Rows, latent_dim: int, noise: float | None) -> Model:
-    """Closed form of standardised rows with the mean in their gaps: of complete rows, the fit itself."""
+    """Closed form of standardised rows with the mean in their gaps: of complete rows, the fit itself.
+
+    Of others, with a trace of chance in the loadings: where two groups of columns are never seen together, no loading
+    would join them, and the ascent would end on that saddle.
+    """
     n = len(rows.values)
     covariance = rows.values.T @ rows.values / n
-    return filling.refitted(filling.Filled(np.zeros(len(covariance)), covariance, 0.0), latent_dim, noise)
+    model = filling.refitted(filling.Filled(np.zeros(len(covariance)), covariance, 0.0), latent_dim, noise)
+    if rows.seen.all():
+        return model
+    chance = np.random.default_rng(0).standard_normal(model.loadings.shape)
+    return model._replace(loadings=model.loadings + OFF_SADDLE * np.sqrt(min(model.noise, 1.0)) * chance)
 
 
 def ascend(
