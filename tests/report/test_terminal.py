@@ -56,6 +56,12 @@ def test_an_examination_is_a_table_on_a_narrow_terminal(capsys, monkeypatch):
         "python": "3.11", "versions": {"torch": "2"}, "system": "Linux", "processors": 2, "threads": 2,
         "memory_bytes": 2**34, "device": "cpu", "device_memory_bytes": 2**34,
         "gflop_per_second": {"float32": 71.6}, "copy_gb_per_second": 8.0,
+        "closed_form": {"syrk_float32_one_thread": 3.1e10, "eigh_float64": 5e-10, "read": 8.5e9},
+        "bfloat16": [
+            {"layer": "Conv3d 3→16", "error": None, "allowed": 0.012, "right": False, "where": "its output"},
+            {"layer": "relu", "error": 0.0, "allowed": 0.011, "right": True, "where": ""},
+        ],
+        "kept": "rates kept in doctor.json",
     }  # fmt: skip
     found["versions"] |= {f"package{number}": "1.0.0" for number in range(20)}
     monkeypatch.setenv("COLUMNS", "80")
@@ -65,3 +71,6 @@ def test_an_examination_is_a_table_on_a_narrow_terminal(capsys, monkeypatch):
     assert all(word in shown for word in ("versions", "memory copy", "matrix product, float32", "package19 1.0.0"))
     assert "16 GiB" in shown
     assert "GFLOP/s" in shown
+    assert "31 10⁹ multiply-adds/s" in shown
+    assert "0.5 ns · d³" in shown
+    assert "wrong: its output" in shown
