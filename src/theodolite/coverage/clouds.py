@@ -124,13 +124,13 @@ def clouds(*sets: NDArray[Any]) -> tuple[Cloud, ...]:
         reach = float(np.sum(np.maximum(high * step - centre, centre - low * step) ** 2))
         # every partial sum of a product is an integer of at most (|x| + |y|)²
         kind: Any = np.float32 if 4 * reach < 2**24 else np.float64
-        return tuple(_cloud(samples, centre, step, kind, 0.0) for samples in flat)
+        orders = [_order(_sizes(samples, centre, step)) for samples in flat]
+        return tuple(_cloud(*one, centre, step, kind, 0.0) for one in zip(flat, orders, strict=True))
     # any centre will do; the median of some points is not drawn away by an outlier, as their mean is
     centre = np.median(np.concatenate([_some(samples) for samples in flat]) * scale, axis=0)
+    sizes = [_sizes(samples, centre, scale) for samples in flat]
     # largest coordinates, whose squares cannot be lost
-    extents = np.concatenate(
-        [np.abs(part * scale - centre).max(axis=1) for samples in flat for part in _in_blocks(samples)]
-    )
+    extents = np.concatenate([extent for extent, _ in sizes])
     farthest = float(extents.max())
     usual = float(np.median(extents)) or farthest or 1.0
     if farthest > DOUBLE_WITHIN * usual:
@@ -139,7 +139,10 @@ def clouds(*sets: NDArray[Any]) -> tuple[Cloud, ...]:
     kind = np.float32 if farthest * math.sqrt(width) <= SINGLE_WITHIN * usual else np.float64
     # d + 2 products and sums, the rounding of both points and of both squared norms; Higham (2002), section 3.1
     rounding = 1.01 * (width + 10) * float(np.finfo(kind).eps) / 2
-    return tuple(_cloud(samples, centre * refined, scale * refined, kind, rounding) for samples in flat)
+    orders = [_order(size) for size in sizes]
+    return tuple(
+        _cloud(*one, centre * refined, scale * refined, kind, rounding) for one in zip(flat, orders, strict=True)
+    )
 
 
 def _power_of_two(size: float) -> float:
@@ -180,12 +183,9 @@ def _in_blocks(samples: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
 
 def _range(sets: list[NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Smallest and largest value of each column."""
-    lows, highs = [], []
-    for samples in sets:
-        for part in _in_blocks(samples):
-            lows.append(part.min(axis=0))
-            highs.append(part.max(axis=0))
-    low, high = np.min(lows, axis=0), np.max(highs, axis=0)
+    parts = [samples[part] for samples in sets for part in _parts(samples)]
+    low = np.min([part.min(axis=0).astype(np.float64) for part in parts], axis=0)
+    high = np.max([part.max(axis=0).astype(np.float64) for part in parts], axis=0)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise DataError("samples hold values that are not finite; remove those rows")
     return low, high
@@ -206,17 +206,35 @@ def _some(samples: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(samples[:: max(1, len(samples) // CENTRED_BY)], dtype=np.float64)
 
 
-def _norms(samples: NDArray[Any], centre: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-    return np.concatenate([np.linalg.norm(part * scale - centre, axis=1) for part in _in_blocks(samples)])
+def _sizes(
+    samples: NDArray[Any], centre: NDArray[np.float64], scale: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Largest coordinate and squared norm of each sample times `scale` less `centre`."""
+    extents, squared = np.empty(len(samples)), np.empty(len(samples))
+    for part in _parts(samples):
+        x = samples[part] * np.float64(scale)
+        x -= centre
+        squared[part] = np.einsum("ij,ij->i", x, x)
+        extents[part] = np.maximum(x.max(axis=1), -x.min(axis=1))
+    return extents, squared
 
 
-def _cloud(samples: NDArray[Any], centre: NDArray[np.float64], scale: float, kind: Any, rounding: float) -> Cloud:
-    """Samples times `scale` less `centre`, ordered."""
-    order = np.argsort(_norms(samples, centre, scale), kind="stable")
+def _order(sizes: tuple[NDArray[np.float64], NDArray[np.float64]]) -> Places:
+    """By the norm, or by the largest coordinate where the square of the norm is lost."""
+    extents, squared = sizes
+    return np.asarray(np.lexsort((extents, squared)))
+
+
+def _cloud(
+    samples: NDArray[Any], order: Places, centre: NDArray[np.float64], scale: float, kind: Any, rounding: float
+) -> Cloud:
+    """Samples times `scale` less `centre`, in that order."""
     right = np.ones((len(samples), samples.shape[1] + 2), kind)
     squared = np.empty(len(samples))
     for part in _parts(samples):
-        right[part, :-2] = samples[order[part]].astype(np.float64) * scale - centre
+        x = samples[order[part]] * np.float64(scale)
+        x -= centre
+        right[part, :-2] = x
         # the norm of what was rounded: the error of s is then that of the product
         rounded = right[part, :-2].astype(np.float64)
         squared[part] = np.einsum("ij,ij->i", rounded, rounded)
