@@ -118,6 +118,18 @@ def test_training_cut_short_fails_and_warns(tmp_path):
     assert "--resume" in found.warnings[0]
 
 
+def test_training_near_the_greatest_elbo_but_not_at_its_noise_warns_too(tmp_path):
+    random = np.random.default_rng(0)
+    codes, noise = random.standard_normal((400, 3)), random.standard_normal((400, 12))
+    values = codes @ random.standard_normal((3, 12)) + 0.3 * noise
+    np.save(tmp_path / "x.npy", values)
+    found = audit(make(tmp_path / "run", steps=300, data=str(tmp_path / "x.npy"), latent_dim=3, draws=0, race=False))
+    verdicts = {finding.prediction.name: finding.verdict for finding in found.findings}
+    assert verdicts["elbo_trained"] == "holds"
+    assert verdicts["noise_variance"] == "fails"
+    assert "--resume" in found.warnings[0]
+
+
 def test_a_table_without_images_and_without_held_out_rows(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((50, 4)))
     data = str(tmp_path / "x.npy")

@@ -33,6 +33,7 @@ from theodolite.theory import ppca
 
 COLLAPSE_PASSES = 5000  # of PX-EM at each noise where collapse is tried
 COLLAPSE_GAP = 1e-9  # nats
+OF_THE_END = ("elbo_trained", "encoder_gap", "kl", "noise_variance")  # predictions that longer training fulfils
 
 
 def audit(run: RunFolder) -> Audit:
@@ -216,7 +217,7 @@ def _figures(findings: tuple[Finding, ...], config: LinearVAEConfig) -> tuple[Fi
 
 
 def _warnings(findings: tuple[Finding, ...]) -> tuple[str, ...]:
-    if any(finding.prediction.name == "elbo_trained" and finding.verdict == "fails" for finding in findings):
+    if any(finding.prediction.name in OF_THE_END and finding.verdict == "fails" for finding in findings):
         return ("Training ended before the optimum; continue with --resume and more --steps.",)
     return ()
 

@@ -47,7 +47,8 @@ class LinearVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     Parameters
     ----------
     n_components : int or "auto", default=2
-        Latent dimensions k, at most the number of features; ``"auto"`` for those of the greatest held-out likelihood.
+        Latent dimensions k, at most the number of features; ``"auto"`` for the fewest that predict held-out entries as
+        well as any, to one standard error.
     noise : "learned" or float, default="learned"
         Variance η_d² of the decoder.
     prior_scale : float, default=1.0
