@@ -145,9 +145,9 @@ def _warn_of_no_maximum(noise: float, variance: float, k: int, d: int) -> None:
     """Warn where the learned noise stands on its floor; with k = d that is no sign, for any less would do as well."""
     if k < d and noise <= ppca.NOISE_FLOOR * variance * (1 + ROUNDING):
         warnings.warn(
-            f"beyond {k} dimensions the samples vary by less than {ppca.NOISE_FLOOR:g} of their mean variance, as if their "
-            f"likelihood had no maximum; the noise is kept at {noise:.2g}: look for outliers, take fewer components, or "
-            "give a noise",
+            f"beyond {k} dimensions the samples vary by less than {ppca.NOISE_FLOOR:g} of their mean variance, as if "
+            f"their likelihood had no maximum; the noise is kept at {noise:.2g}: look for outliers, take fewer "
+            "components, or give a noise",
             RuntimeWarning,
             stacklevel=5,
         )
