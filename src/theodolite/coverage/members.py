@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it says nothing of its types
 
 from theodolite.coverage.convolution import Convolution, are_images
 from theodolite.coverage.self_training import SelfTrained
@@ -130,9 +131,12 @@ class Trees:
     """Histogram gradient boosting: changes along single columns, at any scale."""
 
     def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
-        self.model = HistGradientBoostingClassifier(
+        model = HistGradientBoostingClassifier(
             max_iter=60, learning_rate=0.1, max_leaf_nodes=15, early_stopping=False, random_state=seed
-        ).fit(x.scaled, is_real)
+        )
+        # so many short parallel regions that on a busy machine threads wait for each other longer than they work
+        with threadpool_limits(1, user_api="openmp"):
+            self.model = model.fit(x.scaled, is_real)
 
     def log_odds(self, x: Inputs) -> Floats:
         """Return the log-odds, (samples, 1)."""
