@@ -1,5 +1,7 @@
 """What theory says of a linear VAE before it is trained: everything, from the spectrum of the data."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,7 +90,8 @@ def _predictions(config: LinearVAEConfig, eigenvalues: NDArray[np.float64], nois
         unit="squared data units",
         claim="estimate",
         source="Tipping and Bishop (1999), eq. 8: the mean of the left-out eigenvalues",
-        tolerance=0.02 * noise,
+        # of a noise wrong by the share s the ELBO tells (d − k) s² / 4
+        tolerance=noise * math.sqrt(4 * REACHED / max(1, len(eigenvalues) - k)),
     )
     return (
         Prediction(

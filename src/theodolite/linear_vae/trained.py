@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import chi2, multivariate_normal, norm
+from scipy.stats import t as student
 from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, kl_divergence
 
 from theodolite.engine.export import load_weights
@@ -163,7 +164,8 @@ def active(decoder: Matrix, noise_variance: float, prior_variance: float) -> int
 
 def mean_and_uncertainty(draws: Matrix) -> tuple[float, float]:
     """Mean of independent draws (m,), and the half-width of its 95% interval."""
-    return float(draws.mean()), float(CONFIDENCE * draws.std(ddof=1) / np.sqrt(len(draws)))
+    wide = student.ppf(0.975, len(draws) - 1)
+    return float(draws.mean()), float(wide * draws.std(ddof=1) / np.sqrt(len(draws)))
 
 
 def _carried(singular: Matrix, noise_variance: float, prior_variance: float) -> Matrix:
