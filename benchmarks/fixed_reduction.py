@@ -27,7 +27,9 @@ def build(name, reduction):
     config, training = families.split(family, {**settings, **({"data": "digits"} if name == "gan" else {})})
     train = family.part("train")
     if name == "linear-vae":
-        task = train.Ascent(config, training, train.load(config).train)
+        data = train.load(config)
+        summary = data.summary()
+        task = train.Ascent(config, training, summary, lambda ids: data.take(data.train_ids[ids], summary.mean))
     elif name == "gan":
         task = train.Game(config, training, train.load(config))
     elif name == "video-unet":

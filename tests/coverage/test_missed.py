@@ -57,7 +57,7 @@ def _halves(first, second, fakes=2999):
     return name_missed(fits, (np.arange(500), np.arange(500, 1000)), 0.1, 0.1)[0]
 
 
-@pytest.mark.parametrize(("planted", "named"), [(15, 0), (16, 0), (25, 50), (34, 68)])
+@pytest.mark.parametrize(("planted", "named"), [(15, 0), (16, 0), (27, 0), (28, 56), (34, 68)])
 def test_halves_share_one_level(planted, named):
     """A set that no fake reaches can be named from R·(m + 1)·τ·α ≥ n on: 17 of each 500, more where R scatters."""
     assert _halves(planted, planted).sum() == named
@@ -66,6 +66,11 @@ def test_halves_share_one_level(planted, named):
 def test_a_half_alone_is_named_where_it_makes_up_for_the_other():
     assert _halves(40, 0).sum() == 40
     assert _halves(25, 0).sum() == 0
+
+
+def test_halves_may_be_uneven():
+    """The one may name a quarter of what the other names: fits on different halves are not equally good."""
+    assert _halves(150, 40).sum() == 190
 
 
 def test_p_values_rank_within_a_fit():

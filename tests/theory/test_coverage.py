@@ -14,12 +14,14 @@ from theodolite.theory.coverage import (
     clopper_pearson_upper,
     conformal_p_values,
     coverage,
+    fewest_counted_on,
     fidelity,
     missed_mass,
     named_missed,
     needed_fakes,
     needed_reals,
     overlap,
+    shared_count,
     smallest_nameable_mass,
     total_variation,
 )
@@ -171,3 +173,11 @@ def test_needed_reals_are_where_the_certificate_begins(mass, tau):
 
 def test_needed_reals_says_when_no_number_suffices():
     assert needed_reals(0.005, 100, 0.1, 0.95) is None
+
+
+@given(st.floats(0.01, 500))
+def test_the_fewest_that_are_counted_on_are_enough_and_one_less_is_not(needed):
+    fewest = int(fewest_counted_on(needed))
+    assert shared_count(fewest) >= needed - 1e-6
+    assert shared_count(fewest - 1) < needed
+    assert fewest / 2 <= shared_count(fewest) <= 0.6 * fewest

@@ -27,10 +27,7 @@ from numpy.typing import NDArray
 from theodolite.coverage.folds import Indices
 from theodolite.coverage.heldout import HeldOut
 from theodolite.coverage.members import Floats
-from theodolite.theory.coverage import conformal_p_values
-
-SPARE = 1.4  # standard deviations by which the other half may name fewer: √2, for both scatter
-ROUNDING = 1e-9
+from theodolite.theory.coverage import ROUNDING, conformal_p_values, shared_count
 
 
 def name_missed(
@@ -66,12 +63,12 @@ def conformal_e_values(p_values: Floats, fakes: int, tau: float, alpha: float, *
     fakes : int
         How many calibrated them, m.
     alone : bool
-        Whether no other fit shares the level. If one does, R is taken less `SPARE` of its standard deviations, at
-        least a half: it will be held against the mean of both.
+        Whether no other fit shares the level. If one does, R is what `shared_count` leaves of it: it will be held
+        against the mean of both.
     """
     p = np.sort(p_values)
     named = np.arange(1, p.size + 1)
-    trusted = named if alone else np.maximum(named / 2, named - SPARE * np.sqrt(named))
+    trusted = named if alone else shared_count(named)
     # the largest 1 + F with so many named
     most = np.minimum(np.floor(alpha * trusted / p.size * tau * (fakes + 1) + ROUNDING), fakes + 1)
     passing = np.flatnonzero(p * (fakes + 1) <= most + ROUNDING)

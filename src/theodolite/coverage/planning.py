@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from theodolite.theory.coverage import certified_missed_mass
+from theodolite.theory.coverage import certified_missed_mass, fewest_counted_on
 
 Floats = NDArray[np.floating[Any]]
 
 HALVES = 2  # they are named together, and each certifies at δ/2
-SPARE = 1.4  # as in `missed`, which a plan does not import
 TAIL = 1e-12  # probability of what is left out of a sum
 
 
@@ -36,16 +35,13 @@ FAIR = Score(0.8, 1e-4)
 def fewest_named(reals: int, calibrating: int, tau: float, alpha: float, leaks: Floats | int = 0) -> Floats:
     """Fewest reals k of one half, a count, that are named where the other half does as well; more than n where none.
 
-    With F fakes among them the p-value is (1 + F)/(m + 1), and k must reach c = n·(1 + F)/((m + 1)·τ·α) when what
-    scatter may take away is taken off: max(k/2, k − 1.4·√k) ≥ c.
+    With F fakes among them the p-value is (1 + F)/(m + 1), and what `shared_count` leaves of k must reach
+    c = n·(1 + F)/((m + 1)·τ·α).
 
     Holds when: as for `naming_power`.
     Source: docs/answers, Q1.c; `theodolite.coverage.missed`.
     """
-    c = _bar(reals, calibrating, tau, alpha, leaks)
-    # k − 1.4·√k = c solved for √k
-    root = SPARE / 2 + np.sqrt(SPARE**2 / 4 + c)
-    return np.asarray(np.ceil(np.minimum(2 * c, root**2) - 1e-9))
+    return fewest_counted_on(_bar(reals, calibrating, tau, alpha, leaks))
 
 
 def _bar(reals: int, calibrating: int, tau: float, alpha: float, leaks: Floats | int) -> Floats:

@@ -15,6 +15,10 @@ from theodolite.theory.density_ratio import is_missed
 
 Floats = NDArray[np.floating[Any]]
 
+SCATTER = 1.4  # standard deviations: √2, for both halves scatter
+UNEVEN = 0.6  # of what one half names: the other then needs to name a fifth as much
+ROUNDING = 1e-9
+
 
 def missed_mass(log_real: ArrayLike, log_fake: ArrayLike, weights: ArrayLike, tau: float) -> float:
     """M_τ = P_r{p_θ ≤ τ·p_r}, a probability: the share of the data where the generator puts almost nothing.
@@ -135,6 +139,32 @@ def named_missed(p_values: ArrayLike, tau: float, level: float) -> NDArray[np.bo
     """
     p = np.asarray(p_values, dtype=float)
     return benjamini_hochberg(np.minimum(1.0, p / tau), level)
+
+
+def shared_count(named: ArrayLike) -> Floats:
+    """How many of the reals that one half names it counts on, R̃, a count, where two halves share one level.
+
+    R less what chance may take from the other half, 1.4·√R, and not more than 0.6·R, for the other fit may be worse; a
+    half of R at least, which it can name alone.
+
+    Holds when: any R̃ that depends on R alone keeps the test valid; a small one costs power, a large one the risk that
+    neither half names anything.
+    Source: docs/answers, Q1.c.
+    """
+    R = np.asarray(named, dtype=float)
+    return np.asarray(np.maximum(R / 2, np.minimum(R - SCATTER * np.sqrt(R), UNEVEN * R)))
+
+
+def fewest_counted_on(needed: ArrayLike) -> Floats:
+    """Fewest R, a count, whose `shared_count` is what is needed.
+
+    Holds when: as for `shared_count`, of which it is the inverse, rounded up.
+    Source: docs/answers, Q1.c.
+    """
+    c = np.asarray(needed, dtype=float)
+    # R − 1.4·√R = c solved for √R
+    root = SCATTER / 2 + np.sqrt(SCATTER**2 / 4 + c)
+    return np.asarray(np.ceil(np.minimum(2 * c, np.maximum(root**2, c / UNEVEN)) - ROUNDING))
 
 
 def smallest_nameable_mass(calibration_count: int, tau: float, level: float) -> float:
