@@ -204,8 +204,13 @@ def test_without_a_folder_there_is_nothing_to_save_and_signals_are_left_alone():
             return super().step(at)
 
     task = Interrupted()
-    with pytest.raises(KeyboardInterrupt):
-        fit(task, TrainSettings(steps=10, device="cpu"))
+    # a shell starts its background jobs with SIGINT ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(task, TrainSettings(steps=10, device="cpu"))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert type(task.networks["line"]) is nn.Linear
 
 
