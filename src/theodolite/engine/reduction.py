@@ -7,7 +7,7 @@ whatever the number of processes, and adds their gradients along one tree of pai
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from theodolite.engine.gather import gather, gather_numbers
 from theodolite.engine.task import Losses, Part
+from theodolite.engine.threads import one_thread
 from theodolite.kernel.errors import DivergedError, UsageError
 
 PARTS = 8
@@ -199,13 +200,6 @@ def choose(name: str, fabric: Fabric, networks: Sequence[Any], batch_size: int) 
     return Fixed(fabric, networks)
 
 
-@contextmanager
-def threads_for(name: str) -> Iterator[None]:
+def threads_for(name: str) -> AbstractContextManager[None]:
     """Compute in one thread a process under the fixed reduction: sums within a layer depend on how many threads add."""
-    before = torch.get_num_threads()
-    if name == "fixed":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return one_thread(name == "fixed")

@@ -56,8 +56,7 @@ def ascend(
     training = LinearVAETraining.build(steps=passes * each, batch_size=batch, seed=seed, device="cpu")
     task = Ascent(config, training, summary, read)
     task.evaluate_every = each
-    start = task.evaluate(0)["gap"]
-    task.gaps.clear()
+    task.evaluate(0)
     with threads_for(batch * config.draws * task.vae.decoder.numel()):
         fit(task, training, None)
-    return Ascended(task.vae.weights(), np.array([start, *task.gaps]))
+    return Ascended(task.vae.weights(), np.array(task.gaps))
