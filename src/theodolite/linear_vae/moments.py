@@ -4,13 +4,14 @@ The state is n, the mean m and the scatter M = Σ (x − m)(x − m)ᵀ in float
 c near their mean, in float64, or (`single`) in float32, and added up in float64.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from theodolite.kernel.environment import memory_bytes
 
 Matrix = NDArray[Any]
 Float64 = NDArray[np.float64]
@@ -23,14 +24,6 @@ OFF_GRID = 0.0371  # of a standard deviation, see `_shift`
 BITS = 16  # of it: of float32's 24, what is left for numbers some standard deviations large
 LEAST_ROUNDING = 5e-8  # relative, of a sum in float32 where none was seen
 SMALLEST_SQUARE, SMALLEST_SINGLE = 1e-280, 1e-24  # of float64 and float32: below, products that matter vanish
-
-
-def memory_bytes() -> int:
-    """Bytes of memory that this machine has, or very many where it does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not on Windows
-        return 2**62
 
 
 def fits_single(dtype: np.dtype[Any]) -> bool:

@@ -11,7 +11,8 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from theodolite.data.rows import Rows, open_rows
-from theodolite.linear_vae.moments import SMALLEST_SQUARE, Moments, fits_single, memory_bytes, refuse
+from theodolite.kernel.environment import memory_bytes
+from theodolite.linear_vae.moments import SMALLEST_SQUARE, Moments, fits_single, refuse
 from theodolite.linear_vae.products import Products
 from theodolite.theory.ppca import Spectrum
 
