@@ -1,6 +1,5 @@
 """What D̂ is stacked from: the features, and five kinds of classifier that see different faults of a generator."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.neighbors import NearestNeighbors
-from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it says nothing of its types
 
 from theodolite.coverage.convolution import Convolution, are_images
+from theodolite.coverage.perceptron import Perceptron
+from theodolite.coverage.references import References
 from theodolite.coverage.self_training import SelfTrained
 from theodolite.kernel.errors import DataError
 
@@ -26,10 +24,10 @@ Scorer = Callable[[NDArray[Any]], NDArray[Any]]
 
 MOST_COLUMNS = 256  # more are replaced by their principal axes
 PRINCIPAL_AXES = 64
+SMALL_COVARIANCE = 1024  # columns
 NEIGHBOURS = (1, 5)
 MOST_FAKES, MOST_REALS = 3000, 5000  # that neighbours are looked for among
 MOST_CENTRES = 2000  # of a kernel density estimate
-BLOCK = 1024  # rows of a distance matrix held at once
 LARGEST_LOG_ODDS = 20.0
 
 
@@ -65,7 +63,9 @@ class Features:
         if rows.shape[1] > MOST_COLUMNS:
             axes = min(PRINCIPAL_AXES, len(rows) - 1)
             with np.errstate(invalid="ignore"):  # the shares of the variance, not used here, where there is none
-                self.reduction = PCA(axes, svd_solver="randomized", random_state=0).fit(rows)
+                # exact is faster where the covariance is small
+                solver = "covariance_eigh" if rows.shape[1] <= SMALL_COVARIANCE else "randomized"
+                self.reduction = PCA(axes, svd_solver=solver, random_state=0).fit(rows)
         columns = self._columns(rows)
         self.mean, spread = columns.mean(axis=0), columns.std(axis=0)
         # a column that is constant here keeps its unit, so that a sample which differs there is still seen
@@ -147,16 +147,11 @@ class Network:
     """A perceptron with one hidden layer: directions that no single column shows."""
 
     def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
-        self.model = MLPClassifier((64,), alpha=1e-2, batch_size=min(64, len(x)), max_iter=30, random_state=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # stopped early on purpose
-            self.model.fit(x.scaled, is_real)
+        self.model = Perceptron(x.scaled, is_real, seed)
 
     def log_odds(self, x: Inputs) -> Floats:
         """Return the log-odds, (samples, 1)."""
-        p = self.model.predict_proba(x.scaled)[:, 1]
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.clip(np.log(p) - np.log1p(-p), -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS))[:, None]
+        return np.clip(self.model.log_odds(x.scaled), -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)[:, None]
 
 
 class Neighbours:
@@ -164,15 +159,14 @@ class Neighbours:
 
     def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
         self.columns = [min(k, int(is_real.sum()), int((~is_real).sum())) - 1 for k in NEIGHBOURS]
-        self.near = [
-            NearestNeighbors(n_neighbors=max(self.columns) + 1).fit(x.scaled[kind])
-            for kind in _some(is_real, seed, MOST_REALS, MOST_FAKES)
-        ]
+        centre = x.scaled.mean(axis=0)
+        self.near = [References(x.scaled[kind], centre) for kind in _some(is_real, seed, MOST_REALS, MOST_FAKES)]
         self.least = 1e-6 * float(np.sqrt(x.scaled.var(axis=0).sum())) + 1e-12
 
     def log_odds(self, x: Inputs) -> Floats:
         """Return the log ratios, (samples, neighbours)."""
-        real, fake = (np.log(near.kneighbors(x.scaled)[0][:, self.columns] + self.least) for near in self.near)
+        k = max(self.columns) + 1
+        real, fake = (np.log(near.distances(x.scaled, k)[:, self.columns] + self.least) for near in self.near)
         return np.asarray(fake - real)
 
 
@@ -184,13 +178,14 @@ class Kernels:
     """
 
     def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
-        self.real, self.fake = (x.raw[kind] for kind in _some(is_real, seed, MOST_CENTRES, MOST_CENTRES))
-        self.width = _usual_neighbour(self.real)
+        real, fake = (x.raw[kind] for kind in _some(is_real, seed, MOST_CENTRES, MOST_CENTRES))
+        self.width = _usual_neighbour(real)
+        self.near = [References(points, real.mean(axis=0), self.width) for points in (real, fake)]
 
     def log_odds(self, x: Inputs) -> Floats:
         """Return the log ratio, (samples, 1)."""
-        ratio = _log_density(x.raw, self.real, self.width) - _log_density(x.raw, self.fake, self.width)
-        return np.clip(ratio, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)[:, None]
+        real, fake = (near.log_density(x.raw) for near in self.near)
+        return np.clip(real - fake, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)[:, None]
 
 
 def _some(is_real: Flags, seed: int, reals: int, fakes: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -205,17 +200,6 @@ def _usual_neighbour(points: Floats) -> float:
     near = NearestNeighbors(n_neighbors=min(6, len(points))).fit(points)
     distance = float(np.median(near.kneighbors(points)[0][:, -1]))
     return distance if distance > 0 else float(points.std()) + 1e-12
-
-
-def _log_density(points: Floats, centres: Floats, width: float) -> Floats:
-    """Log of a Gaussian kernel density estimate up to a constant, in blocks so that memory stays small."""
-    logs = np.zeros(len(points))
-    for start in range(0, len(points), BLOCK):
-        block = slice(start, start + BLOCK)
-        exponent = -0.5 * euclidean_distances(points[block], centres, squared=True) / width**2
-        highest = exponent.max(axis=1, keepdims=True)
-        logs[block] = highest[:, 0] + np.log(np.exp((exponent - highest).astype(np.float32)).mean(axis=1))
-    return logs
 
 
 class Pieces:
