@@ -8,7 +8,7 @@ from tests.tolerances import assert_identity, assert_single
 from threadpoolctl import threadpool_limits
 
 from theodolite.coverage.clouds import clouds, squares
-from theodolite.coverage.neighbours import balls_both_ways, in_threads, kth_neighbours, pairs_within
+from theodolite.coverage.neighbours import balls_both_ways, kth_neighbours, pairs_within
 from theodolite.kernel.errors import DataError
 
 SCALES = st.sampled_from([1e-80, 1e-3, 1.0, 1e5, 1e80])
@@ -117,15 +117,6 @@ def test_threads_change_nothing(threads):
     between = cdist(x[a.order], y[b.order])
     reach = np.sort(cdist(x, x), axis=1)[a.order, 5]
     assert (found[0].holding == (between < reach[:, None]).sum(axis=1)).all()
-
-
-def test_what_goes_wrong_in_a_thread_is_told():
-    def work(number):
-        return 1 / number
-
-    with pytest.raises(ZeroDivisionError):
-        list(in_threads(work, [2, 1, 0]))
-    assert list(in_threads(work, [2, 1, 4])) == [0.5, 1, 0.25]
 
 
 def test_an_outlier_has_a_block_of_its_own():

@@ -1,6 +1,7 @@
 """Held-out scores: what every number of the audit is computed from."""
 
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ from scipy.special import log_expit
 from sklearn.metrics import roc_auc_score
 
 from theodolite.coverage.discriminator import Score, fit_score
-from theodolite.coverage.folds import Folds
+from theodolite.coverage.folds import Folds, Indices
 from theodolite.coverage.members import Floats, Scorer
+from theodolite.coverage.threads import in_threads
 
 NORMAL_95 = 1.959963984540054  # standard errors of a 95% interval
 TAG = 0x0DDE
@@ -46,37 +48,52 @@ def fit_both(
     train: NDArray[Any] | None = None,
 ) -> tuple[HeldOut, ...]:
     """Fit D̂ on one half of the reals and score the other, both ways, and T with both."""
-    fits = []
-    for tested, fitted in (folds.reals, folds.reals[::-1]):
-        score = fit_score(real[fitted], fake[folds.training], scorer=scorer, seed=seed)
-        on_real, on_fake = _score_alike(score, real[tested], fake[folds.calibration], seed)
-        fits.append(
-            HeldOut(
-                real=on_real,
-                fake=on_fake,
-                training_real=score.out_of_fold_real,
-                training_fake=score.out_of_fold_fake,
-                train=np.zeros(0) if train is None else score.log_odds(train),
-            )
+    asked = None if scorer is None else _one_at_a_time(scorer)
+
+    def fit(halves: tuple[Indices, Indices]) -> HeldOut:
+        tested, fitted = halves
+        score = fit_score(real[fitted], fake[folds.training], scorer=asked, seed=seed)
+        on_real, on_fake = _score_alike(score, real, tested, fake, folds.calibration, seed)
+        return HeldOut(
+            real=on_real,
+            fake=on_fake,
+            training_real=score.out_of_fold_real,
+            training_fake=score.out_of_fold_fake,
+            train=np.zeros(0) if train is None else score.log_odds(train),
         )
-    return tuple(fits)
+
+    return tuple(in_threads(fit, (folds.reals, folds.reals[::-1])))
 
 
-def _score_alike(score: Score, real: NDArray[Any], fake: NDArray[Any], seed: int) -> tuple[Floats, Floats]:
-    """Score reals and fakes together and in random order, a block at a time so that memory stays small.
+def _one_at_a_time(scorer: Scorer) -> Scorer:
+    """What a user gave need not bear two callers at once."""
+    lock = Lock()
+
+    def ask(samples: NDArray[Any]) -> NDArray[Any]:
+        with lock:
+            return scorer(samples)
+
+    return ask
+
+
+def _score_alike(
+    score: Score, real: NDArray[Any], tested: Indices, fake: NDArray[Any], calibrating: Indices, seed: int
+) -> tuple[Floats, Floats]:
+    """Score some reals and fakes together and in random order, a block at a time so that memory stays small.
 
     The last bits of a score depend on the place in the block. Were the reals scored apart, equal samples would not tie:
     rounding would rank them, and the ranks would no longer be exchangeable under the null.
     """
-    order = np.random.default_rng([seed, TAG]).permutation(len(real) + len(fake))
+    order = np.random.default_rng([seed, TAG]).permutation(tested.size + calibrating.size)
     log_odds = np.empty(len(order))
     for start in range(0, len(order), BLOCK):
         rows = order[start : start + BLOCK]
         block = np.empty((len(rows), *real.shape[1:]), dtype=np.result_type(real, fake))
-        is_real = rows < len(real)
-        block[is_real], block[~is_real] = real[rows[is_real]], fake[rows[~is_real] - len(real)]
+        is_real = rows < tested.size
+        block[is_real] = real[tested[rows[is_real]]]
+        block[~is_real] = fake[calibrating[rows[~is_real] - tested.size]]
         log_odds[rows] = score.log_odds(block)
-    return log_odds[: len(real)], log_odds[len(real) :]
+    return log_odds[: tested.size], log_odds[tested.size :]
 
 
 def auc(fits: tuple[HeldOut, ...]) -> float:

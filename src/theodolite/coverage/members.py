@@ -28,6 +28,7 @@ SMALL_COVARIANCE = 1024  # columns
 NEIGHBOURS = (1, 5)
 MOST_FAKES, MOST_REALS = 3000, 5000  # that neighbours are looked for among
 MOST_CENTRES = 2000  # of a kernel density estimate
+BLOCK = 1024  # rows reduced at once
 LARGEST_LOG_ODDS = 20.0
 
 
@@ -84,8 +85,13 @@ class Features:
     def _columns(self, rows: Floats) -> Floats:
         if self.reduction is None:
             return rows
-        along = np.asarray(self.reduction.transform(rows))
-        rest = ((rows - self.reduction.mean_) ** 2).sum(axis=1) - (along**2).sum(axis=1)
+        return np.concatenate([self._reduced(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK)])
+
+    def _reduced(self, rows: Floats) -> Floats:
+        assert self.reduction is not None
+        off = rows - self.reduction.mean_
+        along = off @ self.reduction.components_.T
+        rest = np.einsum("ij,ij->i", off, off) - np.einsum("ij,ij->i", along, along)
         return np.column_stack([along, np.sqrt(np.maximum(rest, 0.0))])
 
 

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from theodolite.coverage.threads import in_threads
+
 Floats = NDArray[np.floating[Any]]
-BLOCK = 2048
+BLOCK, HELD = 1024, 8192  # samples, and fakes that they are held against
 
 
 def nearest(samples: NDArray[Any], fake: NDArray[Any]) -> NDArray[np.intp]:
@@ -24,23 +26,25 @@ def nearest(samples: NDArray[Any], fake: NDArray[Any]) -> NDArray[np.intp]:
     # one unit for all, so that no square leaves single precision
     unit = float(np.abs(np.asarray(others[:BLOCK], dtype=np.float64) - centre).max()) or 1.0
 
-    def block(of: NDArray[Any], start: int) -> Floats:
-        part = (np.asarray(of[start : start + BLOCK], dtype=np.float64) - centre) / unit
-        small: Floats = np.clip(part, -1e15, 1e15).astype(np.float32)
+    def block(of: NDArray[Any], here: slice) -> Floats:
+        part = (np.asarray(of[here], dtype=np.float64) - centre) / unit
+        small: Floats = np.clip(part, -1e15, 1e15, out=part).astype(np.float32)
         return small
 
     best = np.zeros(len(rows), dtype=np.intp)
     least = np.full(len(rows), np.inf, dtype=np.float32)
-    for start in range(0, len(others), BLOCK):
-        y = block(others, start)
-        squares = np.einsum("ij,ij->i", y, y)
-        for first in range(0, len(rows), BLOCK):
-            x = block(rows, first)
-            # |y − x|² less |x|², which all fakes share
-            away = squares - 2 * (x @ y.T)
+    for start in range(0, len(others), HELD):
+        y = block(others, slice(start, start + HELD))
+        # −2·x·y + |y|², which is |y − x|² less |x|², which all fakes share
+        columns = np.column_stack([-2 * y, np.einsum("ij,ij->i", y, y)]).T
+
+        def look(here: slice, columns: Floats = columns) -> tuple[slice, NDArray[np.intp], Floats]:
+            x = block(rows, here)
+            away = np.column_stack([x, np.ones(len(x), dtype=np.float32)]) @ columns
             found = away.argmin(axis=1)
-            value = away[np.arange(len(x)), found]
-            here = slice(first, first + len(x))
+            return here, found, away[np.arange(len(x)), found]
+
+        for here, found, value in in_threads(look, (slice(i, i + BLOCK) for i in range(0, len(rows), BLOCK))):
             closer = value < least[here]
             least[here][closer], best[here][closer] = value[closer], start + found[closer]
     return best

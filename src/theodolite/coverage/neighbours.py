@@ -3,22 +3,17 @@
 Letters: s a squared distance out of a tile, e the bound on its error (see `theodolite.coverage.clouds`).
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it says nothing of its types
 
 from theodolite.coverage.clouds import TILE, Cloud, Flags, Floats, Places, squares
+from theodolite.coverage.threads import in_threads
 
 TIE = 1e-12  # squared distances that differ by less, relatively, are equal but for the rounding of the samples
 SPARE = 3  # candidates beyond the k-th neighbour, so that rounding rarely leaves it open
-
-Task = TypeVar("Task")
-Done = TypeVar("Done")
 
 
 def kth_neighbours(points: Cloud, k: int) -> NDArray[np.float64]:
@@ -224,23 +219,6 @@ def below(s: Floats, bound: Floats) -> Hits:
     at = np.flatnonzero(bound > s.T)
     j, i = np.divmod(at, s.shape[0])
     return Hits(i, j, s.T.reshape(-1)[at])
-
-
-def in_threads(work: Callable[[Task], Done], tasks: Iterable[Task]) -> Iterator[Done]:
-    """Do the tasks, as many at a time as a matrix product would use threads; what they return comes in their order.
-
-    A product of one tile is too small to be shared, and much of the work is none.
-    """
-    controller = ThreadpoolController()
-    workers = max((library["num_threads"] for library in controller.select(user_api="blas").info()), default=1)
-    with controller.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Done]] = deque()
-        for task in tasks:
-            waiting.append(pool.submit(work, task))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def pairs_within(points: Cloud, reach: float, copies: NDArray[np.int64]) -> int:
