@@ -9,7 +9,7 @@ from tests.tolerances import SINGLE, assert_sampling
 
 from theodolite.coverage import members
 from theodolite.coverage.discriminator import fit_score
-from theodolite.coverage.members import Features, Kernels, Neighbours
+from theodolite.coverage.members import Features, Kernels, Neighbours, Rounding, members_for
 from theodolite.kernel.errors import DataError
 
 
@@ -131,3 +131,26 @@ def test_value_of_the_game_comes_near_the_optimum(shifted):
     reached = value(*(expit(shifted.log_odds(x[:, None])) for x in (real, fake)))
     # of the way from blind to optimal
     assert (reached + math.log(4)) / (best + math.log(4)) > 0.8
+
+
+def test_the_surest_are_ranked_and_the_unsure_left_alone():
+    ratio = np.array([-1e4, -30.0, -3.0, 0.0, 3.0, 20.0, 30.0, 1e4])
+    tamed = members._tamed(ratio)
+    assert (np.diff(tamed) > 0).all()
+    np.testing.assert_array_equal(tamed[2:6], ratio[2:6])
+    assert tamed[-1] < 2 * members.LARGEST_LOG_ODDS
+
+
+def test_rounding_is_looked_at_in_numbers_and_not_in_pixels():
+    rng = np.random.default_rng(10)
+    numbers, images = rng.normal(size=(40, 36)), rng.normal(size=(40, 6, 6))
+    assert Rounding in members_for(Features(numbers, None)(numbers))
+    assert Rounding not in members_for(Features(images, None)(images))
+
+
+def test_rounded_and_exact_numbers_share_nothing():
+    """Not one wrong sign: the finest of the other members sees hardly anything at a thousand steps a spread."""
+    rng = np.random.default_rng(11)
+    score = fit_score(np.round(1000 * rng.normal(size=(150, 1))), 1000 * rng.normal(size=(150, 1)))
+    assert (score.log_odds(np.round(1000 * rng.normal(size=(300, 1)))) > 0).all()
+    assert (score.log_odds(1000 * rng.normal(size=(300, 1))) < 0).all()

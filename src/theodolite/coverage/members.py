@@ -1,4 +1,4 @@
-"""What D̂ is stacked from: the features, and five kinds of classifier that see different faults of a generator."""
+"""What D̂ is stacked from: the features, and kinds of classifier that see different faults of a generator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,9 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it says nothing of its types
 
 from theodolite.coverage.convolution import Convolution, are_images
+from theodolite.coverage.marginals import Grids, Marginals
 from theodolite.coverage.perceptron import Perceptron
+from theodolite.coverage.prototypes import Prototypes
 from theodolite.coverage.references import References
 from theodolite.coverage.self_training import SelfTrained
 from theodolite.kernel.errors import DataError
@@ -208,6 +210,47 @@ def _usual_neighbour(points: Floats) -> float:
     return distance if distance > 0 else float(points.std()) + 1e-12
 
 
+class Clusters:
+    """Log ratio of two mixtures around the means of clusters: a mode that is missing, however rare."""
+
+    def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
+        self.model = Prototypes(x.scaled, is_real, seed)
+
+    def log_odds(self, x: Inputs) -> Floats:
+        """Return the log ratio, (samples, 1)."""
+        return _tamed(self.model(x.scaled))[:, None]
+
+
+class Columns:
+    """Naive Bayes over histograms of each column: what is beyond the edge of the other side, or a little off in all."""
+
+    def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
+        del seed
+        self.model = Marginals(x.scaled, is_real)
+
+    def log_odds(self, x: Inputs) -> Floats:
+        """Return sum, largest and smallest of the columns' log ratios, (samples, 3)."""
+        return _tamed(self.model(x.scaled))
+
+
+class Rounding:
+    """Values that keep to a grid on one side only: there the two distributions share nothing."""
+
+    def __init__(self, x: Inputs, is_real: Flags, seed: int) -> None:
+        del seed
+        self.model = Grids(x.raw, is_real)
+
+    def log_odds(self, x: Inputs) -> Floats:
+        """Return which side's grid is left, (samples, 1): 1 that of the fakes, −1 that of the reals."""
+        return self.model(x.raw)[:, None]
+
+
+def _tamed(ratio: Floats) -> Floats:
+    """A log ratio with its slope lessened beyond `LARGEST_LOG_ODDS`; cut off there, the surest could not be ranked."""
+    beyond = np.maximum(np.abs(ratio) - LARGEST_LOG_ODDS, 0.0)
+    return np.asarray(np.clip(ratio, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS) + np.sign(ratio) * np.log1p(beyond))
+
+
 class Pieces:
     """A kernel machine on what a convolution sees: a class of images that is missing."""
 
@@ -225,9 +268,12 @@ def _pieces(x: Inputs) -> Floats:
     return x.pieces
 
 
-MEMBERS: tuple[type[Member], ...] = (Linear, Trees, Network, Neighbours, Kernels)
+MEMBERS: tuple[type[Member], ...] = (Linear, Trees, Network, Neighbours, Kernels, Clusters, Columns)
 
 
 def members_for(x: Inputs) -> tuple[type[Member], ...]:
-    """Which classifiers can say something of such samples."""
-    return MEMBERS if x.pieces is None else (*MEMBERS, Pieces)
+    """Which classifiers can say something of such samples.
+
+    The rounding of a pixel is that of its file, and no content.
+    """
+    return (*MEMBERS, Rounding) if x.pieces is None else (*MEMBERS, Pieces)
