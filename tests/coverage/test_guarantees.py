@@ -170,6 +170,15 @@ def test_thresholds_are_chosen_from_training_scores_alone():
     assert choose_threshold(first, TAU) == choose_threshold(other, TAU)
 
 
+@pytest.mark.parametrize("missed", [3, 10, 19, 40, 500])
+def test_the_chosen_set_is_what_is_missed_however_rare(missed):
+    """Of a thousand and more candidates hardly any but this one."""
+    real, fake = np.linspace(0, 1, 3000), np.linspace(0, 1, 20_000)
+    real[-missed:] += 5
+    fit = HeldOut(np.zeros(0), np.zeros(0), real, fake)
+    assert abs(int((real >= choose_threshold(fit, 0.5)).sum()) - missed) <= 0.05 * missed
+
+
 def test_ranks_and_value_of_held_out_scores():
     rng = np.random.default_rng(4)
     fits = tuple(HeldOut(*(rng.normal(size=n) for n in (200, 300, 5, 5))) for _ in "ab")

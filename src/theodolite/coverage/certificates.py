@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from theodolite.coverage.folds import Indices
 from theodolite.coverage.heldout import NORMAL_95, HeldOut
 from theodolite.coverage.members import Flags
 from theodolite.coverage.result import FromBelow
 from theodolite.theory.coverage import certified_missed_mass
 
-CANDIDATES = 200
+CANDIDATES = 200  # sets of evenly growing share, and as many that grow evenly in proportion
 
 
 def choose_threshold(fit: HeldOut, tau: float) -> float:
@@ -16,12 +17,18 @@ def choose_threshold(fit: HeldOut, tau: float) -> float:
     It is taken less two standard errors, about what a certificate will take off.
     """
     real, fake = np.sort(fit.training_real), np.sort(fit.training_fake)
-    thresholds = real[np.unique(np.linspace(0, real.size - 1, CANDIDATES).astype(int))]
+    thresholds = real[_candidates(real.size)]
     p = (real.size - np.searchsorted(real, thresholds, side="left")) / real.size
     # one fake more than there is, so that an empty set is not believed to be empty
     q = (fake.size - np.searchsorted(fake, thresholds, side="left") + 1) / (fake.size + 2)
     error = np.sqrt(p * (1 - p) / real.size + q * (1 - q) / fake.size / tau**2)
     return float(thresholds[int(np.argmax(p - q / tau - 2 * error))])
+
+
+def _candidates(count: int) -> Indices:
+    """Places in ascending order from which the candidate sets go up: with even steps alone, a rare mode fits none."""
+    shares = np.linspace(0, count - 1, CANDIDATES).astype(int)
+    return np.union1d(shares, count - np.geomspace(1, count, CANDIDATES).astype(int))
 
 
 def certify(fits: tuple[HeldOut, ...], tau: float, confidence: float) -> FromBelow:
