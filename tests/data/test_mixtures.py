@@ -97,9 +97,16 @@ def test_the_nearest_mode_and_its_distance():
     assert_identity(distances, [2.0, 0.5])
 
 
-def test_shares_near_each_mode():
+def test_a_sample_is_of_its_mode_within_three_spreads():
     mixture = Mixture("two", np.array([[0.0], [10.0]]), np.array([0.5, 0.5]), 1.0)
-    assert mixture.high_quality_shares(np.array([[0.1], [5.0], [9.0], [11.0]])).tolist() == [0.25, 0.5]
+    mode, near = mixture.assign(np.array([[0.1], [4.0], [9.0], [12.9], [13.1]]))
+    assert mode.tolist() == [0, 0, 1, 1, 1]
+    assert near.tolist() == [True, False, True, True, False]
+
+
+def test_a_mode_is_named_by_where_it_is():
+    assert [line().describe(mode) for mode in (2, 0)] == ["at x = 8", "at x = −3"]
+    assert [ring8().describe(mode) for mode in (2, 5, 6)] == ["at (0.0, 2.0)", "at (−1.4, −1.4)", "at (0.0, −2.0)"]
 
 
 def test_leaving_a_mode_out_weights_the_others_up():

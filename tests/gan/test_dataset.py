@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from tests.tolerances import assert_identity
 
+from theodolite.data.mixtures import Mixture
+from theodolite.data.stacked import StackedDigits
 from theodolite.gan.config import GANConfig, GANTraining
-from theodolite.gan.dataset import Units, load, record, recorded_units, reload
+from theodolite.gan.dataset import Units, high_quality_shares, load, record, recorded_units, reload
 from theodolite.gan.plan import plan
 from theodolite.kernel.errors import DataError, UsageError
 from theodolite.kernel.runs import RunFolder
@@ -88,7 +90,7 @@ def test_other_data_than_those_trained_on_are_refused(tmp_path):
         (np.full((60, 2), np.nan), "NaN or infinity in 60 of 60"),
         (np.ones((60, 2)), "are all equal"),
         (np.ones((5, 2)), "are 5; at least 40"),
-        (np.zeros((40, 5000)), "5,000 numbers; these networks take at most 4,096"),
+        (np.zeros((40, 5000)), "is 5000; these networks take images of 8 to 128 pixels a side, or at most 4,096"),
     ],
 )
 def test_samples_that_cannot_be_learned_are_refused(tmp_path, array, says):
@@ -115,3 +117,28 @@ def test_units_of_images_keep_their_shape():
     units = Units.of(np.random.default_rng(0).normal(size=(10, 3, 4)))
     assert units.shape == (3, 4)
     assert units.write(np.zeros((2, 12))).shape == (2, 3, 4)
+
+
+def test_held_out_stacked_digits_are_made_of_scans_that_are_not_trained_on():
+    config = GANConfig(data="stacked-digits", reals=2000)
+    data = load(config)
+    assert (len(data.train), len(data.held_out)) == (1400, 600)
+    assert data.units.shape == (8, 8, 3)
+    singles = [
+        {np.ascontiguousarray(image[..., colour]).tobytes() for image in images for colour in range(3)}
+        for images in (data.train, data.held_out)
+    ]
+    assert not singles[0] & singles[1]
+    assert data.counted.modes == 1000
+
+
+def test_a_stacked_mode_that_is_withheld_is_not_trained_on():
+    shown = load(GANConfig(data="stacked-digits", reals=20_000)).train
+    mode = int(StackedDigits().assign(shown[:1])[0][0])
+    rest = load(GANConfig(data="stacked-digits", reals=20_000, withhold=mode)).train
+    assert 0 < len(shown) - len(rest) < 60
+
+
+def test_modes_of_samples_are_counted_among_all_samples():
+    mixture = Mixture("two", np.array([[0.0], [10.0]]), np.array([0.5, 0.5]), 1.0)
+    assert high_quality_shares(mixture, np.array([[0.1], [5.0], [9.0], [11.0]])).tolist() == [0.25, 0.5]

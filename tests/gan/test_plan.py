@@ -19,7 +19,10 @@ def predicted(**fields):
     return {prediction.name: prediction for prediction in plan(GANConfig(**fields)).predictions}
 
 
-@pytest.mark.parametrize("fields", [{"data": "line"}, {"data": "digits", "width": 40, "depth": 3}, {"depth": 0}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"data": "line"}, {"data": "digits", "network": "fully-connected", "width": 40, "depth": 3}, {"depth": 0}],
+)
 def test_counts_are_those_of_the_built_networks(fields):
     config = GANConfig(**fields)
     units = load(config).units

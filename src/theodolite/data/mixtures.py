@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ class Mixture:
     centres: Floats
     weights: Floats
     spread: float
+
+    high_quality: ClassVar = f"lie within {NEAR:g} standard deviations of a mode"
 
     @property
     def modes(self) -> int:
@@ -91,10 +94,17 @@ class Mixture:
         squares = self._squares(x)
         return np.argmin(squares, axis=1), np.sqrt(squares.min(axis=1))
 
-    def high_quality_shares(self, x: Floats) -> Floats:
-        """Share of the points that lie within `NEAR` spreads of each centre, (modes,)."""
+    def assign(self, x: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the nearest mode of each point, and whether its centre is within `NEAR` spreads."""
         mode, distance = self.nearest(x)
-        return np.bincount(mode[distance <= NEAR], minlength=self.modes) / len(x)
+        return mode, distance <= NEAR
+
+    def describe(self, mode: int) -> str:
+        """Say where a mode is."""
+        # + 0.0: no coordinate is written as −0
+        centre = np.round(self.centres[mode], 1) + 0.0
+        written = [f"{value:.1f}".removesuffix(".0" if centre.size == 1 else "").replace("-", "−") for value in centre]
+        return f"at x = {written[0]}" if centre.size == 1 else f"at ({', '.join(written)})"
 
     def without(self, mode: int) -> "Mixture":
         """Return the mixture with one mode left out and the others weighted up to 1."""

@@ -14,6 +14,7 @@ from theodolite.kernel.records import Audit, Measurement
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.verdict import compare
 from theodolite.theory.density_ratio import game_value_of
+from theodolite.theory.modes import reverse_kl
 
 NORMAL_95 = 1.96
 Row = tuple[str, float, str, float, str]
@@ -50,8 +51,10 @@ def _measurements(found: Examination) -> list[Measurement]:
     if result.train_gap is not None:
         gap = result.train_gap
         told.append(("closer", gap.closer, "", gap.closer_uncertainty, "nearest generated samples, Euclidean"))
-    if found.modes is not None and found.landscape is not None:
-        told += _of_mixture(found, found.modes, found.landscape)
+    if found.modes is not None:
+        told += _of_modes(found.modes)
+    if found.landscape is not None:
+        told += _of_density(found, found.landscape)
     else:
         missed, overlap = result.missed_mass, result.overlap
         told.append(("missed_mass", missed.estimate, "", missed.uncertainty, "held-out samples and D̂, from below"))
@@ -61,24 +64,29 @@ def _measurements(found: Examination) -> list[Measurement]:
     ]
 
 
-def _of_mixture(found: Examination, modes: Modes, landscape: Landscape) -> list[Row]:
-    result, near = found.result, float(modes.shares.sum())
+def _of_modes(modes: Modes) -> list[Row]:
+    shares, draws, counted = modes.shares, modes.draws, f"{modes.counted:,} generated samples"
+    good = float(shares.sum())
+    error = NORMAL_95 * float(draws.std(ddof=1)) / np.sqrt(draws.size) if draws.size > 1 else 0.0
+    return [
+        ("modes", float(modes.made.sum()), "modes", 0.0, counted),
+        ("high_quality", good, "", NORMAL_95 * float(np.sqrt(good * (1 - good) / modes.counted)), counted),
+        ("reverse_kl", reverse_kl(shares, modes.truth.weights), "nats", 0.0, f"the good ones of {counted}"),
+        ("draws", float(draws.mean()), "samples", error, f"{draws.size:,} times from nothing to all, {counted}"),
+    ]
+
+
+def _of_density(found: Examination, landscape: Landscape) -> list[Row]:
     value = game_value_of(found.said_real, found.said_fake)
     spread = np.var(np.log(found.said_real)) / len(found.said_real) + np.var(np.log1p(-found.said_fake)) / len(
         found.fake
     )
-    counted = f"{modes.counted:,} generated samples"
-    truth = landscape.missed_mass(found.config.tau)
-    draws = modes.draws
-    error = NORMAL_95 * float(draws.std(ddof=1)) / np.sqrt(draws.size) if draws.size > 1 else 0.0
+    truth, cells = landscape.missed_mass(found.config.tau), "both densities, counted in cells"
     return [
-        ("missed_mass", truth, "", 0.0, "both densities, counted in cells"),
-        ("overlap", landscape.overlap(), "", 0.0, "both densities, counted in cells"),
+        ("missed_mass", truth, "", 0.0, cells),
+        ("overlap", landscape.overlap(), "", 0.0, cells),
         ("discriminator_excess", value - landscape.best_value(), "nats", NORMAL_95 * float(np.sqrt(spread)), "cells"),
-        ("certificate_excess", round(result.missed_mass.lower - truth, 4), "", 0.0, "both densities, counted in cells"),
-        ("modes", float(modes.made.sum()), "modes", 0.0, counted),
-        ("high_quality", near, "", NORMAL_95 * float(np.sqrt(near * (1 - near) / modes.counted)), counted),
-        ("draws", float(draws.mean()), "samples", error, f"{draws.size:,} times from nothing to all, {counted}"),
+        ("certificate_excess", round(found.result.missed_mass.lower - truth, 4), "", 0.0, cells),
     ]
 
 

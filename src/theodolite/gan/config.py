@@ -17,20 +17,29 @@ PENALTY = 0.3
 class GANConfig(Settings):
     """Generator G: Z → X and discriminator D: X → ℝ, both residual networks, and the data they play for."""
 
-    data: str = Field("ring8", min_length=1, description="line, ring8, grid25, digits, or a file or folder of samples")
+    data: str = Field(
+        "ring8", min_length=1, description="line, ring8, grid25, digits, stacked-digits, or a file or folder of samples"
+    )
     objective: Objective = Field(
         "relativistic", description="relativistic pairs with two gradient penalties, or the minimax game to the letter"
     )
     withhold: int | None = Field(
         None, ge=0, description="a mode, or a digit, kept from training: what is then missed is known"
     )
-    reals: int = Field(10_000, ge=200, le=10**6, description="real samples to draw where data is a mixture")
+    reals: int = Field(10_000, ge=200, le=10**6, description="real samples to draw of a mixture or stacked digits")
     held_out_share: float = Field(0.3, gt=0, le=0.9, description="share of the real samples that training never sees")
     split_seed: int = Field(0, ge=0, lt=2**32, description="which samples those are, and which a mixture gives")
     latent_dim: int = Field(16, ge=1, le=4096, description="dimensions of z")
     bits: int = Field(8, ge=0, description="how many of them are ±1 by the toss of a coin; the rest are normal")
-    width: int = Field(128, ge=1, le=8192, description="features inside both networks")
-    depth: int = Field(2, ge=0, le=64, description="residual blocks of each")
+    network: Literal["auto", "fully-connected", "convolutional"] = Field(
+        "auto", description="auto: convolutional for images of 8 to 128 pixels a side"
+    )
+    width: int | None = Field(
+        None, ge=1, le=8192, description="features inside both networks; by itself 128, of convolutional ones 32"
+    )
+    depth: int | None = Field(
+        None, ge=0, le=64, description="residual blocks of each; by itself 2, of convolutional ones 1 at each size"
+    )
     penalty: float | None = Field(
         None,
         ge=0,

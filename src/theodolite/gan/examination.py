@@ -9,9 +9,8 @@ from scipy.special import expit
 from theodolite.coverage.audit import audit_coverage
 from theodolite.coverage.plan import fakes_to_draw
 from theodolite.coverage.result import CoverageResult
-from theodolite.data.mixtures import NEAR, Mixture
 from theodolite.gan.config import GANConfig, GANTraining
-from theodolite.gan.dataset import Dataset, reload
+from theodolite.gan.dataset import Counted, Dataset, high_quality_shares, reload
 from theodolite.gan.landscape import Landscape, even_score, survey
 from theodolite.gan.samples import TrainedGAN
 from theodolite.kernel.runs import RunFolder
@@ -26,10 +25,10 @@ class Modes:
 
     Attributes
     ----------
-    truth : Mixture
+    truth : Counted
         All modes.
     shares : (modes,)
-        Share of the generated samples near each.
+        Share of the generated samples that are of high quality and of each.
     made : (modes,) bool
         Whether that is more than τ of what is due.
     draws : array
@@ -39,7 +38,7 @@ class Modes:
         Generated samples that all this was counted from.
     """
 
-    truth: Mixture
+    truth: Counted
     shares: Floats
     made: NDArray[np.bool_]
     draws: Floats
@@ -60,8 +59,10 @@ class Examination:
         Of the held-out reals and these.
     said_real, said_fake : (n,), (m,)
         D of the trained discriminator, a probability.
-    modes, landscape
-        Where the data are drawn of a mixture.
+    modes
+        Where they are known.
+    landscape
+        Where the density is.
     """
 
     config: GANConfig
@@ -110,7 +111,7 @@ def examine(run: RunFolder) -> Examination:
         result=result,
         said_real=_probability(trained, data.held_out, offset),
         said_fake=_probability(trained, fake, offset),
-        modes=_count_modes(data, fake, config.tau) if data.truth is not None else None,
+        modes=_count_modes(data, fake, config.tau) if data.counted is not None else None,
         landscape=survey(trained, data.truth, offset) if data.truth is not None else None,
     )
 
@@ -120,23 +121,23 @@ def _probability(trained: TrainedGAN, samples: Floats, offset: float) -> Floats:
 
 
 def _count_modes(data: Dataset, fake: Floats, tau: float) -> Modes:
-    truth, shown = data.truth, data.shown
-    if truth is None or shown is None:
-        raise ValueError("modes are counted of a mixture")
-    shares = truth.high_quality_shares(fake)
-    made = shares > tau * truth.weights
-    return Modes(truth, shares, made, collect(shown, fake), len(fake))
+    counted = data.counted
+    if counted is None:
+        raise ValueError("modes are counted where they are known")
+    shares = high_quality_shares(counted, fake)
+    made = shares > tau * counted.weights
+    return Modes(counted, shares, made, collect(data.shown or counted, fake), len(fake))
 
 
-def collect(mixture: Mixture, samples: Floats) -> Floats:
+def collect(shown: Counted, samples: Floats) -> Floats:
     """Go through samples in order and note, again and again, how many it took until every mode was met."""
-    mode, distance = mixture.nearest(samples)
+    mode, sure = shown.assign(samples)
     met: set[int] = set()
     lengths, began = [], 0
-    for place, (number, near) in enumerate(zip(mode.tolist(), (distance <= NEAR).tolist(), strict=True)):
+    for place, (number, near) in enumerate(zip(mode.tolist(), sure.tolist(), strict=True)):
         if near:
             met.add(number)
-        if len(met) == mixture.modes:
+        if len(met) == shown.modes:
             lengths.append(place + 1 - began)
             met, began = set(), place + 1
     return np.array(lengths or [len(samples)], dtype=np.float64)

@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from theodolite.coverage.exhibits import coverage_exhibits
 from theodolite.gan.examination import Examination, Modes
 from theodolite.gan.landscape import Landscape
-from theodolite.gan.words import place
 from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Gallery, Grid, Layer, Table
 from theodolite.kernel.runs import RunFolder
 from theodolite.theory.density_ratio import discriminator_threshold
@@ -21,6 +21,7 @@ TILES = 24
 MARKS: tuple[Literal["line", "point"], ...] = ("line", "point")
 SMALLEST_SHARE = 0.005  # of the fullest cell, below which D* is noise and is not drawn
 REAL, GENERATED, MISSED = "real, p_r", "generated, p_θ", "missed"
+MADE, IDEAL = "this generator", "a perfect one"
 TRAINED, BEST, ESTIMATED = "trained D", "best D*", "estimated D̂"
 
 
@@ -28,9 +29,10 @@ def of(found: Examination, run: RunFolder) -> Iterator[Exhibit]:
     """Describe the exhibits in the order of the report, and store their arrays."""
     data, tau = found.data, found.config.tau
     if found.landscape is not None and found.modes is not None:
-        dimensions = found.modes.truth.dimensions
-        yield from (_line if dimensions == 1 else _plane)(found.landscape, found.modes, tau, run)
+        yield from (_line if data.units.shape == (1,) else _plane)(found.landscape, found.modes, tau, run)
         yield _modes_table(found, found.modes)
+    elif found.modes is not None:
+        yield _evenness(found.modes)
     elif data.held_out_labels is not None:
         yield _by_label(found, data.held_out_labels)
     of_coverage = coverage_exhibits(found.result, data.held_out, found.fake, run, data.image_shape)
@@ -130,7 +132,9 @@ def _missed_title(landscape: Landscape, modes: Modes, tau: float) -> str:
     if not gone.size:
         return f"All {modes.truth.modes} modes are made; {mass:.1%} of the data lies where almost nothing is generated"
     where = (
-        f"The mode at {place(modes, gone[0])} is" if gone.size == 1 else f"{gone.size} of {modes.truth.modes} modes are"
+        f"The mode {modes.truth.describe(gone[0])} is"
+        if gone.size == 1
+        else f"{gone.size} of {modes.truth.modes} modes are"
     )
     return f"{where} missed: {mass:.1%} of the data lies where almost nothing is generated"
 
@@ -142,7 +146,7 @@ def _modes_table(found: Examination, modes: Modes) -> Table:
         inside = labels == mode
         rows.append(
             (
-                place(modes, mode),
+                modes.truth.describe(mode),
                 f"{modes.truth.weights[mode]:.1%}",
                 f"{modes.shares[mode]:.1%}",
                 int(result.missed[inside].sum()),
@@ -153,12 +157,44 @@ def _modes_table(found: Examination, modes: Modes) -> Table:
         )
     worst = int(np.argmin(modes.shares / modes.truth.weights))
     return Table(
-        title=f"The mode at {place(modes, worst)} gets {modes.shares[worst]:.1%} of the samples where "
+        title=f"The mode {modes.truth.describe(worst)} gets {modes.shares[worst]:.1%} of the samples where "
         f"{modes.truth.weights[worst]:.1%} are due",
         caption="A generated sample counts for a mode within 3 standard deviations of it; D and D̂ are means over the "
         "held-out real samples of the mode.",
         columns=("mode", "due", "generated", "named missed", "held out", "trained D", "estimated D̂"),
         rows=tuple(rows),
+    )
+
+
+def _evenness(modes: Modes) -> Chart:
+    """Count how often each mode is met, where they are too many for a table."""
+    good = float(modes.shares.sum()) * modes.counted
+    met = np.round(modes.shares * modes.counted).astype(int)
+    counts = np.arange(met.max() + 2)
+    due = sum(binom.pmf(counts, round(good), weight) for weight in modes.truth.weights)
+    columns = {
+        MADE: np.bincount(met, minlength=counts.size),
+        IDEAL: np.asarray(due),
+    }
+    return Chart(
+        title=f"{int((met > 0).sum()):,} of {modes.truth.modes:,} modes are met among {good:,.0f} good samples of "
+        f"{modes.counted:,}; a perfect generator would meet {modes.truth.modes - float(np.asarray(due)[0]):,.0f}",
+        caption="How many modes were met how often; for a perfect generator the counts are binomial. "
+        f"Good samples {modes.truth.high_quality}.",
+        layers=tuple(
+            Layer(
+                mark="line",
+                columns={"times": counts.tolist(), "modes": values.tolist(), "who": [name] * counts.size},
+                x="times",
+                y="modes",
+                color="who",
+                dashed=name == IDEAL,
+            )
+            for name, values in columns.items()
+        ),
+        x_title="samples of a mode",
+        y_title="modes",
+        roles={MADE: "generated", IDEAL: "theory"},
     )
 
 

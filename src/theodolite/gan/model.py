@@ -1,4 +1,4 @@
-"""Generator and discriminator: residual networks of fully connected layers, for vectors and small images."""
+"""Generator and discriminator: residual networks, of fully connected layers for vectors, convolutional for images."""
 
 import torch
 from jaxtyping import Float
@@ -7,6 +7,8 @@ from torch.nn import functional as F
 
 from theodolite.gan.config import GANConfig
 from theodolite.gan.dataset import Units
+from theodolite.gan.images import ConvolutionalDiscriminator, ConvolutionalGenerator
+from theodolite.gan.sizes import architecture
 
 SLOPE = 0.2  # of the rectifier, for negative inputs
 
@@ -46,7 +48,7 @@ class Generator(nn.Module):
 
     Parameters
     ----------
-    body : ResidualMLP
+    body : Module
         From z to one number a feature.
     bits : int
         How many coordinates of z are ±1.
@@ -56,7 +58,7 @@ class Generator(nn.Module):
 
     bounds: Tensor | None
 
-    def __init__(self, body: ResidualMLP, bits: int, bounds: Tensor | None = None) -> None:
+    def __init__(self, body: nn.Module, bits: int, bounds: Tensor | None = None) -> None:
         super().__init__()
         self.body = body
         self.bits = bits
@@ -72,7 +74,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """The score of a sample: in the minimax game the logit of D(x); in the relativistic one only differences count."""
 
-    def __init__(self, body: ResidualMLP) -> None:
+    def __init__(self, body: nn.Module) -> None:
         super().__init__()
         self.body = body
 
@@ -84,7 +86,12 @@ class Discriminator(nn.Module):
 
 def build_generator(config: GANConfig, units: Units) -> Generator:
     """Build G for these settings and units; its weights come from torch's generator."""
-    body = ResidualMLP(config.latent_dim, len(units.centre), config.width, config.depth)
+    of = architecture(config, units.shape)
+    body = (
+        ConvolutionalGenerator(of.latent_dim, of.pyramid)
+        if of.kind == "convolutional"
+        else ResidualMLP(of.latent_dim, of.features, of.width, of.depth)
+    )
     if not units.grain:
         return Generator(body, config.bits)
     edges = torch.tensor([[units.low - units.grain / 2], [units.high + units.grain / 2]])
@@ -93,4 +100,7 @@ def build_generator(config: GANConfig, units: Units) -> Generator:
 
 def build_discriminator(config: GANConfig, units: Units) -> Discriminator:
     """Build D for these settings and units; its weights come from torch's generator."""
-    return Discriminator(ResidualMLP(len(units.centre), 1, config.width, config.depth))
+    of = architecture(config, units.shape)
+    if of.kind == "convolutional":
+        return Discriminator(ConvolutionalDiscriminator(of.pyramid))
+    return Discriminator(ResidualMLP(of.features, 1, of.width, of.depth))

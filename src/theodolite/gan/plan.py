@@ -9,6 +9,7 @@ from scipy.stats import chi2
 from theodolite.data.mixtures import NEAR, Mixture
 from theodolite.gan.config import GANConfig
 from theodolite.gan.dataset import Dataset, load
+from theodolite.gan.sizes import architecture, multiplications, parameters
 from theodolite.kernel.exhibits import Arrow, Box, Diagram, Exhibit, Table
 from theodolite.kernel.records import Claim, Plan, Prediction
 from theodolite.theory import coverage
@@ -17,21 +18,6 @@ from theodolite.theory.coupons import expected_draws
 CELLS = {1: 20_000, 2: 400}  # of a side of the grid of an integral, by dimension
 REACH = 6.0  # spreads beyond the outermost centre where a grid ends
 Floats = NDArray[np.float64]
-
-
-def layers(inputs: int, outputs: int, width: int, depth: int) -> list[tuple[int, int]]:
-    """Inputs and outputs of every linear layer of a residual network, in order."""
-    return [(inputs, width), *[(width, width)] * (2 * depth), (width, outputs)]
-
-
-def parameters(of: list[tuple[int, int]]) -> int:
-    """Count weights and offsets of linear layers."""
-    return sum((inputs + 1) * outputs for inputs, outputs in of)
-
-
-def multiplications(of: list[tuple[int, int]]) -> int:
-    """Count the multiply-adds of linear layers for one sample."""
-    return sum(inputs * outputs for inputs, outputs in of)
 
 
 def plan(config: GANConfig) -> Plan:
@@ -79,16 +65,15 @@ def _assumptions(config: GANConfig, data: Dataset) -> tuple[str, ...]:
 
 
 def _sizes(config: GANConfig, data: Dataset) -> tuple[Prediction, ...]:
-    features = len(data.units.centre)
-    generator = layers(config.latent_dim, features, config.width, config.depth)
-    discriminator = layers(features, 1, config.width, config.depth)
+    networks = architecture(config, data.units.shape)
+    generator, discriminator = parameters(networks)
     rows = (
-        ("generator_parameters", "Parameters of the generator", parameters(generator), "parameters"),
-        ("discriminator_parameters", "Parameters of the discriminator", parameters(discriminator), "parameters"),
+        ("generator_parameters", "Parameters of the generator", generator, "parameters"),
+        ("discriminator_parameters", "Parameters of the discriminator", discriminator, "parameters"),
         (
             "operations",
             "Work to generate one sample and judge it",
-            multiplications(generator + discriminator),
+            sum(multiplications(networks)),
             "multiply-adds",
         ),
     )
@@ -196,9 +181,8 @@ def grid(mixture: Mixture) -> tuple[Floats, float]:
 
 def _diagram(config: GANConfig, data: Dataset) -> Diagram:
     features, k = len(data.units.centre), config.latent_dim
-    generator = layers(k, features, config.width, config.depth)
-    discriminator = layers(features, 1, config.width, config.depth)
-    inside = f"{config.depth} residual blocks of {config.width}"
+    networks = architecture(config, data.units.shape)
+    generator, discriminator = parameters(networks)
     boxes = (
         Box(key="z", x=0, y=0, width=150, height=80, lines=("z", f"{k - config.bits} normal, {config.bits} of ±1")),
         Box(
@@ -207,7 +191,7 @@ def _diagram(config: GANConfig, data: Dataset) -> Diagram:
             y=0,
             width=210,
             height=80,
-            lines=("generator G", f"{k} → {features}, {inside}", f"{parameters(generator):,} parameters"),
+            lines=("generator G", f"{k} → {features}, {networks.words}", f"{generator:,} parameters"),
             accent=True,
         ),
         Box(
@@ -224,12 +208,12 @@ def _diagram(config: GANConfig, data: Dataset) -> Diagram:
             y=60,
             width=210,
             height=80,
-            lines=("discriminator D", f"{features} → 1, {inside}", f"{parameters(discriminator):,} parameters"),
+            lines=("discriminator D", f"{features} → 1, {networks.words}", f"{discriminator:,} parameters"),
             accent=True,
         ),
     )
     return Diagram(
-        title=f"Two players: G of {parameters(generator):,} parameters, D of {parameters(discriminator):,}",
+        title=f"Two players: G of {generator:,} parameters, D of {discriminator:,}",
         caption=f"D learns to tell real from generated, G to pass for real ({config.objective}).",
         boxes=boxes,
         arrows=(Arrow(start="z", end="g"), Arrow(start="g", end="d"), Arrow(start="x", end="d")),

@@ -13,7 +13,7 @@ from theodolite.engine.sampling import normal
 from theodolite.engine.schedules import half_cosine
 from theodolite.engine.task import Losses, Part, Step, Task
 from theodolite.gan.config import GANConfig, GANTraining
-from theodolite.gan.dataset import Dataset, load, record
+from theodolite.gan.dataset import Dataset, high_quality_shares, load, record
 from theodolite.gan.model import build_discriminator, build_generator
 from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.runs import RunFolder
@@ -73,7 +73,7 @@ class Game(Task):
             name: torch.optim.Adam(self.networks[name].parameters(), lr=rate, betas=BETAS[config.objective])
             for name, rate in self.rates.items()
         }
-        self.evaluate_every = max(1, training.steps // EVALUATIONS) if data.truth is not None else 0
+        self.evaluate_every = max(1, training.steps // EVALUATIONS) if data.counted is not None else 0
 
     def step(self, at: Step) -> Mapping[str, float]:
         """Let D climb the value of the game once, then G descend it once."""
@@ -137,15 +137,15 @@ class Game(Task):
 
     @torch.no_grad()
     def evaluate(self, number: int) -> dict[str, float]:
-        """Count on a mixture the modes that the averaged generator makes, and the share of its samples near one."""
-        truth = self.data.truth
-        if truth is None:
+        """Count, where modes are known, those that the averaged generator makes and its share of good samples."""
+        counted = self.data.counted
+        if counted is None:
             return {}
         ids = torch.arange(EVALUATED, device=next(self.networks["average"].parameters()).device)
         latent = normal(self.seed, number, ids, "evaluate", (self.config.latent_dim,))
         samples = self.data.units.write(self.networks["average"](latent).cpu().numpy())
-        shares = truth.high_quality_shares(samples)
-        made = int((shares > self.config.tau * truth.weights).sum())
+        shares = high_quality_shares(counted, samples)
+        made = int((shares > self.config.tau * counted.weights).sum())
         return {"modes": float(made), "high_quality": float(shares.sum())}
 
 

@@ -3,17 +3,8 @@
 import numpy as np
 
 from theodolite.coverage.words import coverage_figures, coverage_sentences
-from theodolite.data.mixtures import NEAR
 from theodolite.gan.examination import Examination, Modes
 from theodolite.kernel.records import Figure
-
-
-def place(modes: Modes, mode: int) -> str:
-    """Say where a mode is."""
-    # + 0.0: no coordinate is written as −0
-    centre = np.round(modes.truth.centres[mode], 1) + 0.0
-    written = [f"{value:.1f}".removesuffix(".0" if centre.size == 1 else "").replace("-", "−") for value in centre]
-    return f"x = {written[0]}" if centre.size == 1 else f"({', '.join(written)})"
 
 
 def sentences(found: Examination) -> tuple[str, ...]:
@@ -30,7 +21,7 @@ def _of_modes(modes: Modes) -> str:
     margin = f" (± {100 * error:.1f})" if error >= 0.0005 else ""
     return (
         f"The generator makes {modes.made.sum()} of {modes.truth.modes} modes; {100 * near:.1f}%{margin} of its "
-        f"samples lie within {NEAR:g} standard deviations of one."
+        f"samples {modes.truth.high_quality}."
     )
 
 
@@ -40,7 +31,7 @@ def _of_missed_modes(found: Examination, modes: Modes) -> tuple[str, ...]:
         return ()
     inside = np.isin(np.asarray(found.data.held_out_labels), missed)
     due = modes.truth.weights[missed].sum()
-    where = f"the mode at {place(modes, missed[0])}" if missed.size == 1 else f"the {missed.size} modes"
+    where = f"the mode {modes.truth.describe(missed[0])}" if missed.size == 1 else f"the {missed.size} modes"
     never = ", which was never shown it," if [found.config.withhold] == missed.tolist() else ""
     return (
         f"In {where} that it misses lies {due:.1%} of the data; the trained D{never} says "
@@ -72,7 +63,7 @@ def figures(found: Examination) -> tuple[Figure, ...]:
         Figure(
             value=f"{100 * modes.shares.sum():.1f}",
             unit="%",
-            meaning=f"of its samples lie within {NEAR:g} standard deviations of a mode",
+            meaning=f"of its samples {modes.truth.high_quality}",
         ),
         *(of_coverage[place] for place in (0, 2)),
     )
