@@ -6,7 +6,7 @@ from tests.tolerances import FOUR_STANDARD_ERRORS
 
 from theodolite.coverage.clusters import AXES, split
 from theodolite.coverage.folds import Folds
-from theodolite.coverage.groups import check_groups, find_groups
+from theodolite.coverage.groups import _Part, check_groups, find_groups
 from theodolite.coverage.heldout import HeldOut
 from theodolite.coverage.missed import name_missed
 from theodolite.kernel.errors import DataError, UsageError
@@ -92,6 +92,19 @@ def test_examples_are_named_and_of_the_group(found):
         assert 0 < len(group.examples) <= 8
         assert missed[list(group.examples)].all()
         assert (cluster[list(group.examples)] == place).all()
+
+
+def test_a_cluster_too_small_for_a_certificate_takes_no_error_from_the_others(monkeypatch):
+    """With few fakes a bound above 0 takes more than the smaller mode has; the larger one is certified as if alone."""
+    groups = grouped(0, n=700, m=1000)[0]
+    clusters = [group for group in groups if group.kind == "cluster"]
+    right, top = (group.missed_mass for group in clusters)
+    assert right.lower > 0
+    assert top.lower == 0 < top.estimate
+    monkeypatch.setattr(_Part, "promises", lambda *_: True)
+    all_share = [group for group in grouped(0, n=700, m=1000)[0] if group.kind == "cluster"]
+    assert all_share[0].missed_mass.lower < right.lower
+    assert top.lower == all_share[1].missed_mass.lower == 0
 
 
 @pytest.mark.parametrize("kind", ["good", "noise", "misleading"])

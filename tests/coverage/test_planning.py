@@ -16,6 +16,7 @@ from theodolite.coverage.planning import (
     fakes_for_power,
     fewest_named,
     naming_power,
+    smallest_certified,
     smallest_nameable,
     smallest_seen,
 )
@@ -107,6 +108,16 @@ def test_fakes_needed_are_inverse_to_the_mass():
     masses = np.array([0.01, 0.02, 0.04, 0.08])
     counts = [fakes_for_power(0.9, mass, 100_000, TAU, ALPHA) for mass in masses]
     assert_trend(masses, counts, slope=-1.0, band=0.1)
+
+
+@pytest.mark.parametrize("calibrating", [400, 4000])
+def test_of_a_smaller_share_nothing_is_certified(calibrating):
+    least = smallest_certified(1000, calibrating, 0.1, 0.95)
+    hits = round(500 * least)
+    bounds = certified_missed_mass([hits - 1, hits], 500, 0, calibrating, 0.1, 0.95)
+    assert bounds[0] == 0 < bounds[1]
+    assert least < smallest_certified(1000, calibrating, 0.1, 0.99)
+    assert smallest_certified(1000, 20, 0.1, 0.95) == math.inf
 
 
 def test_limits():

@@ -263,6 +263,8 @@ def test_command_line_with_labels_and_features_lists_files_by_name(folders):
     assert sum(row.split(",")[1].startswith("'=1+") for row in rows) == zeros.named
     page = families.write_report(run).read_text(encoding="utf-8")
     assert "Of the label 0, at least" in page or "No label is certified" in page
+    assert "≥ 0.0%" not in page
+    assert "nothing can be certified with so many samples" in page
     assert 'type="range"' in page
 
 

@@ -1,11 +1,13 @@
 """What an audit of coverage shows; reused by every family that generates samples."""
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from theodolite.coverage.maps import BINS, GENERATED, REAL, gallery, group_gallery, is_image, line_layer, vector_maps
+from theodolite.coverage.planning import HALVES, smallest_certified
 from theodolite.coverage.result import Calibration, CoverageResult, FromAbove, Group
 from theodolite.coverage.words import percent, points, resolution
 from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Layer, Slider, Table
@@ -75,13 +77,13 @@ def _groups(result: CoverageResult, vectors: NDArray[Any] | None) -> list[Exhibi
                 title=f"The missed samples form {_so_many(len(clusters), 'group')}, "
                 f"{'all' if certified == len(clusters) else certified or 'none'} of them certified",
                 caption="Groups were chosen on one part of the samples and certified on another, all bounds together "
-                f"at {result.confidence:.0%} confidence.",
+                f"at {result.confidence:.0%} confidence.{_too_small(result, clusters, 1)}",
                 columns=("group", "named missed", "certified missed mass", "estimate", *where),
                 rows=tuple(
                     (
                         group.name,
                         group.named,
-                        f"≥ {percent(group.missed_mass.lower)}",
+                        _certified(group),
                         f"{percent(group.missed_mass.estimate)} ± {points(group.missed_mass.uncertainty)}",
                         *([] if vectors is None else [_place(result, vectors, place)]),
                     )
@@ -92,6 +94,22 @@ def _groups(result: CoverageResult, vectors: NDArray[Any] | None) -> list[Exhibi
     if labels:
         tables.append(_labels(labels, result))
     return tables
+
+
+def _certified(group: Group) -> str:
+    return f"≥ {percent(group.missed_mass.lower)}" if group.missed_mass.lower > 0 else "nothing"
+
+
+def _too_small(result: CoverageResult, groups: list[Group], bounds: int) -> str:
+    """Say what share a group must have for a certificate, where some group has none."""
+    if all(group.missed_mass.lower > 0 for group in groups):
+        return ""
+    sharing = bounds * max(sum(group.missed_mass.lower > 0 or group.kind == "label" for group in result.groups), 1)
+    each = 1 - (1 - result.confidence) / sharing
+    least = smallest_certified(result.reals, result.calibration.size, result.tau, each)
+    if not math.isfinite(least):
+        return " With so few samples nothing can be certified of a group."
+    return f" Of a part below {percent(least)} of the data nothing can be certified with so many samples."
 
 
 def _so_many(count: int, what: str) -> str:
@@ -119,7 +137,7 @@ def _labels(labels: list[Group], result: CoverageResult) -> Table:
     return Table(
         title=title,
         caption="Missed mass as a share of all the data, beside the label's share of it; all bounds hold together at "
-        f"{result.confidence:.0%} confidence.",
+        f"{result.confidence:.0%} confidence.{_too_small(result, labels, HALVES)}",
         columns=("label", "share of the data", "named missed", "of", "certified missed mass", "estimate"),
         rows=tuple(
             (
@@ -127,7 +145,7 @@ def _labels(labels: list[Group], result: CoverageResult) -> Table:
                 percent(group.samples / result.reals),
                 group.named,
                 group.samples,
-                f"≥ {percent(group.missed_mass.lower)}",
+                _certified(group),
                 f"{percent(group.missed_mass.estimate)} ± {points(group.missed_mass.uncertainty)}",
             )
             for group in order[:MOST_LABELS]

@@ -63,8 +63,11 @@ def find_groups(
     costs power where it is wrong, never validity. Either half certifies, and the better bound is kept.
 
     All bounds hold together at the stated confidence: the error probability is shared out evenly over clusters and
-    labels (Bonferroni). How many clusters there are is decided by the fitted half; labels are the user's, and one that
-    the fitted half lacks has the bound 0.
+    labels (Bonferroni). How many clusters there are is decided by the fitted half, and which of them are too small for
+    a bound above 0, so that they need no share; labels are the user's, and one that the fitted half lacks has the
+    bound 0.
+
+    (The second half cannot certify the same cells: their centres were found among its reals.)
 
     Parameters
     ----------
@@ -89,17 +92,20 @@ def find_groups(
     ]
     cells = parts[0].cells(rows) if missed.any() else None
     names, codes = np.unique(labels, return_inverse=True) if labels is not None else (np.zeros(0), np.zeros(0, int))
-    sharing = (len(cells) if cells else 0) + names.size
-    each = 1 - (1 - confidence) / max(sharing, 1)
     score = np.zeros(len(rows))
     for part in parts:
         score[part.tested] = part.fit.real
     found: list[Group] = []
     cluster = np.full(len(rows), NOWHERE, dtype=np.intp)
+    worth: list[int] = []
     if cells is not None:
         cluster[missed] = _largest_first(cells, cells(rows[missed]))
         parts[0].fall(cells)
-        found += _clusters(parts[0], cells, cluster, score, each)
+        alone = 1 - (1 - confidence) / (1 + names.size)
+        worth = [place for place in range(len(cells)) if parts[0].promises(place, alone)]
+    each = 1 - (1 - confidence) / max(len(worth) + names.size, 1)
+    if cells is not None:
+        found += _clusters(parts[0], worth, cluster, len(cells), score, each)
     if labels is not None:
         for part in parts:
             part.fall(Expected(rows[part.fitted], codes[part.fitted]))
@@ -135,6 +141,12 @@ class _Part:
             if high.any():
                 region[high] = where(rows[chosen[high]])
             self.region[name] = region
+
+    def promises(self, region: int, each: float) -> bool:
+        """Whether as many tested reals as there were fitted ones, and no fake, would be certified."""
+        share = (self.region["training_real"] == region).mean()
+        n, m = self.fit.real.size, self.fit.fake.size
+        return bool(certified_missed_mass(share * n, n, 0, m, self.tau, each) > 0)
 
     def certify(self, region: int, each: float, of: Flags | None = None) -> FromBelow:
         """Bound the missed mass of a region; `of` says which reals count as its own, without it all do."""
@@ -176,15 +188,18 @@ def _largest_first(cells: Cells, found: Indices) -> Indices:
     return np.asarray(np.argsort(order)[found])
 
 
-def _clusters(part: _Part, cells: Cells, cluster: Indices, score: Floats, each: float) -> Iterator[Group]:
-    for place in range(len(cells)):
+def _clusters(
+    part: _Part, worth: list[int], cluster: Indices, cells: int, score: Floats, each: float
+) -> Iterator[Group]:
+    for place in range(cells):
         named = np.flatnonzero(cluster == place)
+        mass = part.certify(place, each)
         yield Group(
             kind="cluster",
             name=f"group {place + 1}",
             samples=named.size,
             named=named.size,
-            missed_mass=part.certify(place, each),
+            missed_mass=mass if place in worth else mass.model_copy(update={"lower": 0.0}),
             examples=_highest(named, score),
         )
 

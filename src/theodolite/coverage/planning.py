@@ -58,6 +58,17 @@ def smallest_nameable(reals: int, calibrating: int, tau: float, alpha: float) ->
     return share if share <= 1 else math.inf
 
 
+def smallest_certified(reals: int, calibrating: int, tau: float, confidence: float) -> float:
+    """Smallest share of the reals of one half, a probability, of which any part can be certified; infinite if none can.
+
+    Holds when: no fake falls into the set. Of k bounds that hold together each has the confidence 1 − δ/k.
+    Source: docs/answers, Q1.d; Clopper & Pearson (1934).
+    """
+    n = reals // HALVES
+    bounds = certified_missed_mass(np.arange(n + 1), n, 0, calibrating, tau, confidence)
+    return float(np.argmax(bounds > 0)) / n if bounds[-1] > 0 else math.inf
+
+
 def naming_power(mass: float, reals: int, calibrating: int, tau: float, alpha: float, score: Score = PERFECT) -> float:
     """Expected share of the missed reals that are named, a probability.
 
