@@ -18,15 +18,7 @@ class Stage:
 
 
 LINE = {"data": "line", "objective": "minimax", "pace": 2.0, "learning_rate": 0.002, "steps": 800}
-DIGITS = {
-    "data": "digits",
-    "withhold": 7,
-    "network": "fully-connected",
-    "latent_dim": 32,
-    "batch_size": 128,
-    "learning_rate": 0.002,
-    "steps": 2500,
-}
+DIGITS = {"data": "digits", "withhold": 7, "latent_dim": 32, "batch_size": 128, "learning_rate": 0.002, "steps": 2500}
 STAGES = (
     Stage("linear-vae", "linear-vae"),
     Stage("gan-line", "gan", LINE),

@@ -21,7 +21,7 @@ def predicted(**fields):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"data": "line"}, {"data": "digits", "network": "fully-connected", "width": 40, "depth": 3}, {"depth": 0}],
+    [{"data": "line"}, {"data": "digits", "width": 40, "depth": 3}, {"depth": 0}],
 )
 def test_counts_are_those_of_the_built_networks(fields):
     config = GANConfig(**fields)
@@ -42,6 +42,11 @@ def test_counts_are_those_of_the_built_networks(fields):
                 layer.register_forward_hook(count)
     networks["discriminator"](networks["generator"](torch.randn(1, config.latent_dim)))
     assert told["operations"].value == operations
+
+
+def test_convolutional_networks_are_refused_where_samples_are_no_images():
+    with pytest.raises(UsageError, match="needs images of 8 to 128 pixels a side"):
+        plan(GANConfig(data="ring8", network="convolutional"))
 
 
 def test_the_game_is_worth_at_least_minus_log_four():

@@ -7,10 +7,14 @@ from typing import Literal
 
 from theodolite.gan import pyramid
 from theodolite.gan.config import GANConfig
-from theodolite.gan.pyramid import Pyramid, suits
+from theodolite.gan.pyramid import LARGEST, SMALLEST, Pyramid, suits
+from theodolite.kernel.errors import UsageError
 
 WIDTHS = {"fully-connected": 128, "convolutional": 32}
+WORTH_CONVOLVING = 12  # pixels a side; below, fully connected networks learn more in the same time
 DEPTHS = {"fully-connected": 2, "convolutional": 1}
+DEPTH_UNDER_NOISE = 1  # waves do what a further block would
+WAVES = 128  # random ones that a fully connected discriminator is shown under noise
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Architecture:
         Of one sample.
     latent_dim : int
         Dimensions of z.
+    noisy : bool
+        Whether the discriminator is shown samples under noise, and told how much.
     """
 
     kind: Literal["fully-connected", "convolutional"]
@@ -36,6 +42,7 @@ class Architecture:
     depth: int
     shape: tuple[int, ...]
     latent_dim: int
+    noisy: bool
 
     @property
     def pyramid(self) -> Pyramid:
@@ -58,13 +65,25 @@ class Architecture:
 
 
 def architecture(config: GANConfig, shape: tuple[int, ...]) -> Architecture:
-    """Choose the networks for samples of a shape: convolutional ones for images, unless the settings say otherwise."""
+    """Choose the networks for samples of a shape.
+
+    Raises
+    ------
+    UsageError
+        If convolutional ones are asked for where samples are no images.
+    """
     kind = config.network
+    if kind == "convolutional" and not suits(shape):
+        raise UsageError(
+            f"network=convolutional needs images of {SMALLEST} to {LARGEST} pixels a side and at most 4 channels; "
+            f"a sample of {config.data} has shape {shape}"
+        )
     if kind == "auto":
-        kind = "convolutional" if suits(shape) else "fully-connected"
+        kind = "convolutional" if suits(shape) and min(shape[:2]) >= WORTH_CONVOLVING else "fully-connected"
     width = WIDTHS[kind] if config.width is None else config.width
-    depth = DEPTHS[kind] if config.depth is None else config.depth
-    return Architecture(kind, width, depth, shape, config.latent_dim)
+    noisy = config.objective == "relativistic" and not suits(shape)
+    depth = (DEPTH_UNDER_NOISE if noisy else DEPTHS[kind]) if config.depth is None else config.depth
+    return Architecture(kind, width, depth, shape, config.latent_dim, noisy)
 
 
 def parameters(of: Architecture) -> tuple[int, int]:
@@ -72,7 +91,8 @@ def parameters(of: Architecture) -> tuple[int, int]:
     if of.kind == "convolutional":
         return pyramid.parameters(of.pyramid, of.latent_dim)
     generator, discriminator = _linear_layers(of)
-    return _weights(generator), _weights(discriminator)
+    # under noise the last layer of D has no offset: only differences of scores count
+    return _weights(generator), _weights(discriminator) - of.noisy
 
 
 def multiplications(of: Architecture) -> tuple[int, int]:
@@ -80,7 +100,7 @@ def multiplications(of: Architecture) -> tuple[int, int]:
     if of.kind == "convolutional":
         return pyramid.multiplications(of.pyramid, of.latent_dim)
     generator, discriminator = _linear_layers(of)
-    return _products(generator), _products(discriminator)
+    return _products(generator), _products(discriminator) + (WAVES * of.features if of.noisy else 0)
 
 
 Layers = Iterable[tuple[int, int]]
@@ -90,7 +110,8 @@ def _linear_layers(of: Architecture) -> tuple[Layers, Layers]:
     """Inputs and outputs of every layer of both fully connected networks."""
     inside = [(of.width, of.width)] * (2 * of.depth)
     generator = [(of.latent_dim, of.width), *inside, (of.width, of.features)]
-    return generator, [(of.features, of.width), *inside, (of.width, 1)]
+    shown = of.features + (1 + WAVES if of.noisy else 0)
+    return generator, [(shown, of.width), *inside, (of.width, 1)]
 
 
 def _weights(layers: Layers) -> int:
