@@ -32,7 +32,7 @@ class GANConfig(Settings):
     latent_dim: int = Field(16, ge=1, le=4096, description="dimensions of z")
     bits: int = Field(8, ge=0, description="how many of them are ±1 by the toss of a coin; the rest are normal")
     network: Literal["auto", "fully-connected", "convolutional"] = Field(
-        "auto", description="auto: convolutional for images of 8 to 128 pixels a side"
+        "auto", description="auto: convolutional for images of 12 to 128 pixels a side"
     )
     width: int | None = Field(
         None, ge=1, le=8192, description="features inside both networks; by itself 128, of convolutional ones 32"
