@@ -111,3 +111,17 @@ def test_copying_is_asked_about_only_where_train_and_held_out_are_alike():
     assert "closer" in predicted(data="digits")
     assert "closer" not in predicted(data="digits", withhold=1)
     assert "closer" not in predicted(data="line")
+
+
+def test_what_is_withheld_costs_its_share_of_reverse_kl():
+    # all weight of the others, each up by 1/(1 − w): KL = −log(1 − w)
+    assert_identity(predicted(data="line", withhold=1)["reverse_kl"].value, -math.log(0.6))
+    assert predicted(data="ring8")["reverse_kl"].value == pytest.approx(0, abs=1e-15)
+
+
+def test_a_thousand_modes_take_a_thousand_times_the_harmonic_number():
+    told = predicted(data="stacked-digits", reals=2000)
+    assert_identity(told["draws"].value, 1000 * sum(1 / k for k in range(1, 1001)))
+    assert told["draws"].claim == "lower bound"
+    assert told["modes"].value == 1000
+    assert 0.97 < told["high_quality"].value <= 1

@@ -8,14 +8,18 @@ from scipy.stats import chi2
 
 from theodolite.data.mixtures import NEAR, Mixture
 from theodolite.gan.config import GANConfig
-from theodolite.gan.dataset import Dataset, load
+from theodolite.gan.dataset import Counted, Dataset, load
 from theodolite.gan.sizes import architecture, multiplications, parameters
 from theodolite.kernel.exhibits import Arrow, Box, Diagram, Exhibit, Table
 from theodolite.kernel.records import Claim, Plan, Prediction
 from theodolite.theory import coverage
 from theodolite.theory.coupons import expected_draws
+from theodolite.theory.modes import reverse_kl
 
 CELLS = {1: 20_000, 2: 400}  # of a side of the grid of an integral, by dimension
+JUDGED = 2000  # held-out samples that the judge of modes is measured on
+REVERSE_KL = "Reverse KL of the modes made from those due"
+DRAWS = "Samples until every mode was met"
 REACH = 6.0  # spreads beyond the outermost centre where a grid ends
 Floats = NDArray[np.float64]
 
@@ -39,6 +43,7 @@ def plan(config: GANConfig) -> Plan:
             *_game(data.truth is not None),
             *(_withheld(config, data) if config.withhold is not None else ()),
             *(_at_the_optimum(data.truth, data.shown) if stable and data.truth and data.shown else ()),
+            *(_of_many_modes(data, data.counted) if stable and data.counted and not data.truth else ()),
             *((_nothing_copied(),) if data.truth is None and config.withhold is None else ()),
         ),
         exhibits=(_diagram(config, data), *_modes_table(data)),
@@ -146,14 +151,41 @@ def _at_the_optimum(truth: Mixture, shown: Mixture) -> tuple[Prediction, ...]:
     # a sample is within NEAR spreads of its centre with the probability of a chi variable
     near = float(chi2.cdf(NEAR**2, truth.dimensions))
     draws = expected_draws(shown.weights * near)
+    uneven = reverse_kl(_due(truth, shown), truth.weights)  # of what was withheld
+    optimum = "Goodfellow et al. (2014), theorem 1"
     rows = (
-        ("modes", "Modes that the generator makes", shown.modes, "modes", 0.0, "Goodfellow et al. (2014), theorem 1"),
-        ("high_quality", f"Share of samples within {NEAR:g} spreads of a mode", near, "", 0.1, "χ² distribution"),
-        ("draws", "Samples until every mode was met", draws, "samples", draws / 4, "Flajolet et al. (1992)"),
+        ("modes", "Modes that the generator makes", shown.modes, "modes", 0.0, optimum),
+        ("high_quality", f"Share of samples that {truth.high_quality}", near, "", 0.1, "χ² distribution"),
+        ("reverse_kl", REVERSE_KL, uneven, "nats", 0.1, optimum),
+        ("draws", DRAWS, draws, "samples", draws / 4, "Flajolet et al. (1992)"),
     )
-    return tuple(
-        Prediction(name=name, label=label, value=value, unit=unit, claim="estimate", source=source, tolerance=tolerance)
-        for name, label, value, unit, tolerance, source in rows
+    return tuple(_estimate(*row) for row in rows)
+
+
+def _of_many_modes(data: Dataset, counted: Counted) -> tuple[Prediction, ...]:
+    """What holds at the optimum where modes are told by a judge, who is measured on real samples."""
+    _, sure = counted.assign(data.held_out[:JUDGED])
+    real = float(sure.mean())
+    rows = (
+        ("modes", "Modes that the generator makes", counted.modes, "modes", 0.01 * counted.modes, "P_θ = P_r"),
+        ("high_quality", f"Share of samples that {counted.high_quality}", real, "", 0.3, "held-out samples, judged"),
+        ("reverse_kl", REVERSE_KL, 0.0, "nats", 0.1, "P_θ = P_r, but for chance: (modes − 1)/(2 samples)"),
+    )
+    fewest = Prediction(
+        name="draws",
+        label=DRAWS,
+        value=expected_draws(np.full(counted.modes, 1 / counted.modes)),
+        unit="samples",
+        claim="lower bound",
+        source="Flajolet et al. (1992), where all modes are even and all samples good",
+        tolerance=0.1 * counted.modes,
+    )
+    return (*(_estimate(*row) for row in rows), fewest)
+
+
+def _estimate(name: str, label: str, value: float, unit: str, tolerance: float, source: str) -> Prediction:
+    return Prediction(
+        name=name, label=label, value=value, unit=unit, claim="estimate", source=source, tolerance=tolerance
     )
 
 
@@ -220,11 +252,16 @@ def _diagram(config: GANConfig, data: Dataset) -> Diagram:
     )
 
 
+def _due(truth: Mixture, shown: Mixture) -> list[float]:
+    """Weight of every mode in what is shown, 0 of one that is not."""
+    weights = {tuple(centre): float(weight) for centre, weight in zip(shown.centres, shown.weights, strict=True)}
+    return [weights.get(tuple(centre), 0.0) for centre in truth.centres]
+
+
 def _modes_table(data: Dataset) -> tuple[Exhibit, ...]:
     if data.truth is None or data.shown is None:
         return ()
-    shown = {tuple(centre): weight for centre, weight in zip(data.shown.centres, data.shown.weights, strict=True)}
-    due = [shown.get(tuple(centre), 0.0) for centre in data.truth.centres]
+    due = _due(data.truth, data.shown)
     near = float(chi2.cdf(NEAR**2, data.truth.dimensions))
     rows = tuple(
         (number, ", ".join(f"{value:.2f}" for value in centre), f"{weight:.1%}", f"{share:.1%}")
