@@ -1,0 +1,83 @@
+"""Mending a generator by a further component: on what to train it, how much of it to mix in, what is certified of it.
+
+Letters: p_r, p_θ densities of real and generated samples; r = p_θ/p_r; A a set that the generator misses; q, Q density
+and distribution of the further component; β its share of the mixture (1 − β)·P_θ + β·Q; n real samples.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from theodolite.theory.coverage import clopper_pearson_lower, clopper_pearson_upper
+
+Floats = NDArray[np.floating[Any]]
+
+
+def boosting_weights(ratio: ArrayLike, share: float) -> Floats:
+    """Weights w of real samples, probabilities, w ∝ (λ − (1 − β)·r)₊: what the further component should make of them.
+
+    λ ≤ 1 makes the mean of (λ − (1 − β)·r)₊ equal to β. Among all q this one brings (1 − β)·p_θ + β·q closest to p_r
+    in any f-divergence.
+
+    Holds when: the samples are draws of p_r, ``ratio`` is p_θ/p_r at them, and 0 < β ≤ 1 (``share``).
+    Source: Tolstikhin et al. (2017), AdaGAN, theorem 2 and eq. 11.
+
+    Examples
+    --------
+    >>> boosting_weights([0.0, 2.0], 0.5).tolist()
+    [1.0, 0.0]
+    """
+    β = share
+    s = (1 - β) * np.asarray(ratio, dtype=float)
+    n = s.size
+    ordered = np.sort(s)
+    # with the k smallest above zero, (kλ − Σ s)/n = β
+    λ = (n * β + np.cumsum(ordered)) / np.arange(1, n + 1)
+    # the k sought is the largest one whose own term is above zero
+    k = int(np.flatnonzero(ordered < λ)[-1])
+    w = np.maximum(λ[k] - s, 0.0)
+    return np.asarray(w / w.sum())
+
+
+def share_due(real: float, generated: float, component: float) -> float:
+    """β, a probability: the share of the further component with which the mixture gives a set A what is due.
+
+    Solves (1 − β)·P_θ(A) + β·Q(A) = P_r(A); 0 where nothing is lacking, 1 where even all of it is too little.
+
+    Holds when: the arguments are P_r(A), P_θ(A) and Q(A).
+    Source: linear in β.
+
+    Examples
+    --------
+    >>> share_due(0.1, 0.0, 0.8)
+    0.125
+    """
+    lacking = real - generated
+    if lacking <= 0:
+        return 0.0
+    return lacking / max(component - generated, lacking)
+
+
+def made_at_least(real_hits: int, real_count: int, fake_hits: int, fake_count: int, confidence: float) -> float:
+    """Lower bound on P_θ(A)/P_r(A), a pure number: of what is due in A, so much is made.
+
+    Holds when: A was fixed without the counted samples, and these are independent. Above the truth with probability at
+    most 1 − confidence, whatever A is.
+    Source: Clopper & Pearson (1934) for each probability, at (1 − confidence)/2.
+    """
+    each = 1 - (1 - confidence) / 2
+    lower = float(clopper_pearson_lower(fake_hits, fake_count, each))
+    return lower / float(clopper_pearson_upper(real_hits, real_count, each))
+
+
+def made_at_most(real_hits: int, real_count: int, fake_hits: int, fake_count: int, confidence: float) -> float:
+    """Upper bound on P_θ(A)/P_r(A), a pure number, infinite where no real sample was seen in A.
+
+    Holds when: as for `made_at_least`; below the truth with probability at most 1 − confidence.
+    Source: Clopper & Pearson (1934) for each probability, at (1 − confidence)/2.
+    """
+    each = 1 - (1 - confidence) / 2
+    upper = float(clopper_pearson_upper(fake_hits, fake_count, each))
+    lower = float(clopper_pearson_lower(real_hits, real_count, each))
+    return upper / lower if lower > 0 else float("inf")

@@ -1,0 +1,88 @@
+"""The weights of AdaGAN against brute force, the share of a component, and bounds whose error rate is counted."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import brentq, minimize
+from scipy.stats import binom
+from tests.tolerances import FOUR_STANDARD_ERRORS, assert_identity
+
+from theodolite.theory.boosting import boosting_weights, made_at_least, made_at_most, share_due
+
+RATIOS = st.lists(st.floats(0, 50), min_size=1, max_size=40)
+SHARES = st.floats(0.01, 1.0)
+
+
+@given(RATIOS, SHARES)
+def test_weights_solve_their_equation(ratios, share):
+    ratio = np.array(ratios)
+    found = boosting_weights(ratio, share)
+
+    def lacking(level):
+        return np.maximum(level - (1 - share) * ratio, 0).mean() - share
+
+    # an equation in one unknown, solved by bisection
+    level = brentq(lacking, 0.0, 60.0, xtol=1e-14)
+    expected = np.maximum(level - (1 - share) * ratio, 0)
+    assert_identity(found, expected / expected.sum())
+
+
+@given(RATIOS, SHARES)
+def test_weights_are_probabilities_and_fall_with_what_is_made(ratios, share):
+    weights = boosting_weights(ratios, share)
+    assert_identity(weights.sum(), 1.0)
+    assert (weights >= 0).all()
+    assert (np.diff(weights[np.argsort(ratios)]) <= 0).all()
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.2, 0.8))
+def test_no_other_component_brings_the_mixture_closer(seed, share):
+    """On atoms the f-divergence is a sum; a general optimiser finds no better q."""
+    rng = np.random.default_rng(seed)
+    fake = rng.dirichlet(np.full(6, 0.5))
+    real = np.full(6, 1 / 6)
+    q = boosting_weights(fake / real, share)
+
+    def squared_distance(logits):
+        other = np.exp(logits - logits.max())
+        return ((((1 - share) * fake + share * other / other.sum()) - real) ** 2 / real).sum()
+
+    best = min(minimize(squared_distance, rng.normal(size=6), method="BFGS").fun for _ in range(3))
+    ours = (((1 - share) * fake + share * q - real) ** 2 / real).sum()
+    assert ours <= best * (1 + 1e-10) + 1e-10
+
+
+def test_where_nothing_is_made_all_counts_alike():
+    assert_identity(boosting_weights(np.zeros(5), 0.3), np.full(5, 0.2))
+    assert_identity(boosting_weights([7.0, 0.0, 3.0], 1.0), np.full(3, 1 / 3))
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_the_share_gives_the_set_its_due_where_it_can(real, generated, component):
+    share = share_due(real, generated, component)
+    assert 0 <= share <= 1
+    given_to_the_set = (1 - share) * generated + share * component
+    if generated >= real:
+        assert share == 0
+    elif component >= real:
+        assert_identity(given_to_the_set, real)
+    else:
+        assert share == 1
+
+
+@pytest.mark.parametrize(("real", "made"), [(0.1, 0.03), (0.5, 0.5), (0.9, 1.0)])
+def test_bounds_err_as_seldom_as_they_claim(real, made):
+    rng = np.random.default_rng(7)
+    n, m, rounds, confidence = 200, 500, 2000, 0.9
+    of_real, of_fake = rng.binomial(n, real, rounds), rng.binomial(m, real * made, rounds)
+    low = [made_at_least(a, n, b, m, confidence) for a, b in zip(of_real, of_fake, strict=True)]
+    high = [made_at_most(a, n, b, m, confidence) for a, b in zip(of_real, of_fake, strict=True)]
+    for wrong in (sum(bound > made for bound in low), sum(bound < made for bound in high)):
+        assert binom.sf(wrong - 1, rounds, 1 - confidence) > FOUR_STANDARD_ERRORS / 2
+
+
+def test_a_set_that_no_real_sample_hits_bounds_nothing():
+    assert made_at_most(0, 100, 5, 100, 0.95) == float("inf")
+    assert made_at_least(0, 100, 0, 100, 0.95) == 0.0
