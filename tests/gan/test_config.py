@@ -2,14 +2,8 @@
 
 import pytest
 
-from theodolite.gan.config import PENALTY, GANConfig
+from theodolite.gan.config import GANConfig
 from theodolite.kernel.errors import UsageError
-
-
-def test_the_penalty_suits_the_data_unless_it_is_given():
-    assert GANConfig(data="line").gamma > GANConfig(data="ring8").gamma
-    assert GANConfig(data="digits").gamma == PENALTY
-    assert GANConfig(data="line", penalty=0.0).gamma == 0
 
 
 def test_more_bits_than_dimensions_are_refused():

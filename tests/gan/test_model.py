@@ -4,11 +4,19 @@ import pytest
 import torch
 from beartype import beartype
 from jaxtyping import TypeCheckError, jaxtyped
-from tests.tolerances import assert_single
+from tests.tolerances import SINGLE, assert_single
 
 from theodolite.gan.config import GANConfig
 from theodolite.gan.dataset import load
-from theodolite.gan.model import Discriminator, Generator, ResidualMLP, build_discriminator, build_generator
+from theodolite.gan.model import (
+    QUIET,
+    Discriminator,
+    Generator,
+    NoisyDiscriminator,
+    ResidualMLP,
+    build_discriminator,
+    build_generator,
+)
 
 
 @pytest.fixture
@@ -49,7 +57,59 @@ def test_the_first_coordinates_of_z_are_signs():
     assert_single(generator(normal).detach(), body(signs).detach())
 
 
-def test_no_row_sees_another(digits):
-    discriminator = build_discriminator(*digits)
-    x = torch.randn(6, 64)
+def test_what_is_normal_in_z_is_made_small_for_vectors_alone(digits):
+    config = GANConfig(data="ring8")
+    assert build_generator(config, load(config).units).spread == QUIET
+    assert build_generator(*digits).spread == 1
+    body = ResidualMLP(4, 3, 8, 1)
+    normal = torch.randn(6, 4)
+    scaled = normal * torch.tensor([1.0, 1.0, 0.5, 0.5])
+    made = Generator(body, bits=2, spread=0.5)(normal).detach()
+    assert_single(made, Generator(body, bits=2)(scaled).detach())
+
+
+@pytest.fixture
+def ring():
+    config = GANConfig(data="ring8", width=16)
+    return config, load(config).units
+
+
+def test_a_sample_alone_is_taken_for_one_with_the_least_noise(ring):
+    discriminator = build_discriminator(*ring)
+    judge = jaxtyped(typechecker=beartype)(NoisyDiscriminator.forward)
+    x = torch.randn(5, 2)
+    least = discriminator.inputs.least.expand(5, 1)
+    assert torch.equal(judge(discriminator, x), judge(discriminator, x, least))
+    assert not torch.equal(judge(discriminator, x), judge(discriminator, x, least + 1))
+
+
+def test_all_parameters_of_the_discriminator_change_the_difference_of_two_scores(ring):
+    # an offset at the end would have no gradient but rounding, which Adam would scale up
+    discriminator = build_discriminator(*ring)
+    real, fake = discriminator(torch.randn(64, 2)).chunk(2)
+    (real - fake).square().mean().backward()
+    assert all(weight.grad.abs().max() > 1e-3 * SINGLE for weight in discriminator.parameters())
+
+
+def test_the_least_noise_is_kept_among_the_weights(ring):
+    discriminator, other = build_discriminator(*ring), build_discriminator(*ring)
+    discriminator.inputs.least.fill_(-3.0)
+    other.load_state_dict(discriminator.state_dict())
+    x = torch.randn(5, 2)
+    assert torch.equal(discriminator(x), other(x))
+
+
+def test_only_the_stable_game_of_vectors_is_played_under_noise(digits):
+    for objective in ("minimax", "non-saturating"):
+        config = GANConfig(data="ring8", objective=objective)
+        assert not isinstance(build_discriminator(config, load(config).units), NoisyDiscriminator)
+    assert not isinstance(build_discriminator(*digits), NoisyDiscriminator)
+
+
+@pytest.mark.parametrize("data", ["digits", "ring8"])
+def test_no_row_sees_another(data):
+    config = GANConfig(data=data, width=16, depth=1)
+    units = load(config).units
+    discriminator = build_discriminator(config, units)
+    x = torch.randn(6, len(units.centre))
     assert_single(discriminator(x)[2].detach(), discriminator(x[2:3])[0].detach())

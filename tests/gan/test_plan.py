@@ -11,6 +11,7 @@ from torch import nn
 from theodolite.gan.config import GANConfig
 from theodolite.gan.dataset import load
 from theodolite.gan.model import build_discriminator, build_generator
+from theodolite.gan.noise import Waves
 from theodolite.gan.plan import grid, plan
 from theodolite.kernel.errors import UsageError
 
@@ -21,7 +22,12 @@ def predicted(**fields):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"data": "line"}, {"data": "digits", "width": 40, "depth": 3}, {"depth": 0}],
+    [
+        {"data": "line"},
+        {"data": "ring8", "objective": "minimax"},
+        {"data": "digits", "width": 40, "depth": 3},
+        {"depth": 0},
+    ],
 )
 def test_counts_are_those_of_the_built_networks(fields):
     config = GANConfig(**fields)
@@ -38,7 +44,7 @@ def test_counts_are_those_of_the_built_networks(fields):
         size = sum(weight.numel() for weight in network.parameters())
         assert told[f"{name}_parameters"].value == size
         for layer in network.modules():
-            if isinstance(layer, nn.Linear):
+            if isinstance(layer, (nn.Linear, Waves)):
                 layer.register_forward_hook(count)
     networks["discriminator"](networks["generator"](torch.randn(1, config.latent_dim)))
     assert told["operations"].value == operations
@@ -75,7 +81,7 @@ def test_the_stable_game_promises_its_optimum_and_the_bare_one_does_not():
     stable, bare = predicted(data="ring8"), predicted(data="ring8", objective="minimax")
     assert stable["modes"].value == 8
     assert_identity(stable["high_quality"].value, 1 - math.exp(-4.5))  # a Rayleigh variable within 3
-    assert set(stable) - set(bare) == {"modes", "high_quality", "draws"}
+    assert set(stable) - set(bare) == {"modes", "high_quality", "reverse_kl", "draws"}
     assert predicted(data="ring8", withhold=3)["modes"].value == 7
 
 

@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.tolerances import assert_single
+from tests.tolerances import assert_sampling, assert_single
 
 from theodolite import families
 from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import load
-from theodolite.gan.train import Game, gradient_penalty, minimax_value, relativistic_value
+from theodolite.gan.noise import FIRST, SETTLED, least_noise
+from theodolite.gan.train import Game, Met, gradient_penalty, minimax_value, relativistic_value
 
 SMALL = {"reals": 400, "width": 16, "depth": 1, "latent_dim": 4, "bits": 1}
 
@@ -44,6 +45,8 @@ def test_the_penalty_on_a_quadratic_is_its_gradient_squared():
     scores = 0.5 * ((x @ A) * x).sum(dim=1)
     penalty = gradient_penalty(scores, x)
     assert_single(penalty.detach(), (x @ A).square().sum(dim=1).mean().detach())
+    doubled = gradient_penalty(0.5 * ((x @ A) * x).sum(dim=1), x, torch.full((20,), 2.0))
+    assert_single(doubled.detach(), 2 * penalty.detach())
     # and it can be descended: its own gradient in x is 2 Aᵀ A x / n
     (slope,) = torch.autograd.grad(penalty, x)
     assert_single(slope, (2 * x @ A @ A / 20).detach())
@@ -52,10 +55,10 @@ def test_the_penalty_on_a_quadratic_is_its_gradient_squared():
 class Still:
     """A step whose draws are fixed, to be taken outside the loop."""
 
-    number, total, device = 0, 10, torch.device("cpu")
+    total, device = 10, torch.device("cpu")
 
-    def __init__(self, ids):
-        self.ids = ids
+    def __init__(self, ids, number=0):
+        self.ids, self.number = ids, number
 
     def backward(self, losses):
         found = losses(self)
@@ -63,41 +66,91 @@ class Still:
         return {name: float(value.detach()) for name, value in found.items()}
 
     def normal(self, stream, *shape):
-        return torch.randn(len(self.ids), *shape, generator=torch.Generator().manual_seed(1))
+        return torch.randn(len(self.ids), *shape, generator=torch.Generator().manual_seed(len(stream)))
 
-    uniform = normal
+    def uniform(self, stream, *shape):
+        return torch.rand(len(self.ids), *shape, generator=torch.Generator().manual_seed(len(stream)))
 
 
-@pytest.mark.parametrize("objective", ["minimax", "relativistic"])
+def cost_of_discriminator(game, met):
+    return float(game._discriminator_losses(met)["loss"].detach())
+
+
+def cost_of_generator(game, at):
+    return float(game._generator_losses(game._meet(at))["loss"].detach())
+
+
+@pytest.mark.parametrize("objective", ["minimax", "non-saturating", "relativistic"])
 @pytest.mark.parametrize("data", ["line", "digits"])
 def test_a_step_moves_both_players_the_way_each_wants(objective, data):
     config = GANConfig(data=data, objective=objective, penalty=0.0, **SMALL)
     game = Game(config, GANTraining(learning_rate=1e-4), load(config))
     at = Still(torch.arange(64))
-    value = {"minimax": minimax_value, "relativistic": relativistic_value}[objective]
-
-    def score(players):
-        real, fake = game._reals(at), players["generator"](at.normal("latent", 4))
-        return float(value(players["discriminator"](real), players["discriminator"](fake)).detach())
-
-    before = score(game.networks)
+    met = game._meet(at).detached()
+    before = cost_of_discriminator(game, met)
     generator = {name: weight.clone() for name, weight in game.networks["generator"].state_dict().items()}
     metrics = game.step(at)
-    assert_single(-metrics["loss"], before)
-    with_both = score(game.networks)
-    # D alone climbs; G then takes back some of it
+    assert_single(metrics["loss"], before)
+    assert cost_of_discriminator(game, met) < before
+    # against the D that has learned, the step of G lowered what it pays
+    after = cost_of_generator(game, at)
     game.networks["generator"].load_state_dict(generator)
-    with_discriminator = score(game.networks)
-    assert with_discriminator > before
-    assert with_both < with_discriminator
-    assert_single(metrics["generator_loss"], with_discriminator)
+    assert after < cost_of_generator(game, at)
+    assert_single(metrics["generator_loss"], float(game._generator_losses(game._meet(at))["value"].detach()))
+
+
+def test_what_each_player_pays_in_each_game():
+    scores = torch.tensor([0.3, -0.7, 1.1, 0.4])  # of two real samples, then two generated ones
+    met = Met(torch.zeros(2, 1), torch.zeros(2, 1), None)
+    real, fake = np.array([0.3, -0.7]), np.array([1.1, 0.4])
+    log_sigmoid = lambda t: -np.log1p(np.exp(-t))  # noqa: E731  # one line of a formula
+    value = log_sigmoid(real).mean() + log_sigmoid(-fake).mean()
+    paid = {
+        "minimax": (-value, value),
+        "non-saturating": (-value, -log_sigmoid(fake).mean()),
+    }
+    for objective, (by_discriminator, by_generator) in paid.items():
+        config = GANConfig(data="line", objective=objective, **SMALL)
+        game = Game(config, GANTraining(), load(config))
+        game.networks["discriminator"] = lambda inputs: scores
+        assert_single(cost_of_discriminator(game, met), by_discriminator)
+        assert_single(float(game._generator_losses(met)["loss"]), by_generator)
+
+
+def test_under_noise_pairs_weigh_as_their_noise_does():
+    config = GANConfig(data="line", **SMALL)
+    game = Game(config, GANTraining(), load(config))
+    scores = torch.tensor([0.3, -0.7, 1.1, 0.4])
+    game.networks["discriminator"] = lambda inputs, levels: scores
+    met = Met(torch.zeros(2, 1), torch.zeros(2, 1), torch.log(torch.tensor([[0.5], [0.1]])))
+    difference = np.array([0.3 - 1.1, -0.7 - 0.4])
+    each = -np.log1p(np.exp(-difference))
+    assert_single(float(game._generator_losses(met)["loss"]), (0.5 * each[0] + 0.1 * each[1]) / 2)
+    assert_single(float(game._generator_losses(met)["value"]), each.mean())
+
+
+def test_a_pair_has_noise_of_one_level_and_levels_lie_between_the_least_and_the_greatest():
+    config = GANConfig(data="line", **SMALL)
+    game = Game(config, GANTraining(), load(config))
+    assert game.least_noise == least_noise(game.reals)
+    for number, lowest in ((0, FIRST), (9, game.least_noise)):
+        assert number == 0 or number / 10 > SETTLED
+        at = Still(torch.arange(200), number)
+        met = game._meet(at)
+        assert lowest <= float(torch.exp(met.level).min()) < 1.2 * lowest
+        assert 0.9 < float(torch.exp(met.level).max()) <= 1
+        inputs, levels = met.both
+        assert torch.equal(levels[:200], levels[200:])
+        noise = (inputs[:200] - game._reals(at)) / torch.exp(levels[:200])
+        assert_sampling(noise.detach().square().numpy(), 1.0)
 
 
 def test_the_discriminator_s_step_leaves_no_trace_in_the_generator_s_gradient():
     config = GANConfig(data="line", **SMALL)
     game = Game(config, GANTraining(), load(config))
-    at = Still(torch.arange(32))
-    game._descend(at, "discriminator", lambda part: game._discriminator_losses(game._reals(part), torch.randn(32, 1)))
+    game._descend(
+        Still(torch.arange(32)), "discriminator", lambda part: game._discriminator_losses(game._meet(part).detached())
+    )
     assert all(weight.grad is None for weight in game.networks["generator"].parameters())
 
 

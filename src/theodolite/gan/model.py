@@ -8,9 +8,11 @@ from torch.nn import functional as F
 from theodolite.gan.config import GANConfig
 from theodolite.gan.dataset import Units
 from theodolite.gan.images import ConvolutionalDiscriminator, ConvolutionalGenerator
-from theodolite.gan.sizes import architecture
+from theodolite.gan.noise import NoisyInputs
+from theodolite.gan.sizes import WAVES, architecture
 
 SLOPE = 0.2  # of the rectifier, for negative inputs
+QUIET = 0.3  # of what is normal in z, for vectors: what a coin decides, a part of the data, then stays decided
 
 
 class Residual(nn.Module):
@@ -29,13 +31,13 @@ class Residual(nn.Module):
 
 
 class ResidualMLP(nn.Module):
-    """A linear layer in, `depth` residual blocks, a linear layer out."""
+    """A linear layer in, `depth` residual blocks, a linear layer out, with an offset or without."""
 
-    def __init__(self, inputs: int, outputs: int, width: int, depth: int) -> None:
+    def __init__(self, inputs: int, outputs: int, width: int, depth: int, *, offset: bool = True) -> None:
         super().__init__()
         self.enter = nn.Linear(inputs, width)
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(depth)))
-        self.leave = nn.Linear(width, outputs)
+        self.leave = nn.Linear(width, outputs, bias=offset)
 
     def forward(self, x: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
         """Map each row on its own: no row sees another."""
@@ -54,19 +56,22 @@ class Generator(nn.Module):
         How many coordinates of z are ±1.
     bounds : (2, features) tensor or None
         Where samples are bounded: half a grain below the least value, and half a grain above the greatest.
+    spread : float
+        Standard deviation of the other coordinates of z.
     """
 
     bounds: Tensor | None
 
-    def __init__(self, body: nn.Module, bits: int, bounds: Tensor | None = None) -> None:
+    def __init__(self, body: nn.Module, bits: int, bounds: Tensor | None = None, spread: float = 1.0) -> None:
         super().__init__()
         self.body = body
         self.bits = bits
+        self.spread = spread
         self.register_buffer("bounds", bounds, persistent=False)
 
     def forward(self, normal: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch features"]:
-        """Generate one sample from each row of standard normal draws: z is their signs, then the draws themselves."""
-        z = torch.cat([torch.sign(normal[:, : self.bits]), normal[:, self.bits :]], dim=1)
+        """Generate one sample from each row of standard normal draws: z is signs, then the others, scaled."""
+        z = torch.cat([torch.sign(normal[:, : self.bits]), self.spread * normal[:, self.bits :]], dim=1)
         x: Tensor = self.body(z)
         return x if self.bounds is None else torch.lerp(self.bounds[0], self.bounds[1], torch.sigmoid(x))
 
@@ -84,18 +89,33 @@ class Discriminator(nn.Module):
         return score
 
 
+class NoisyDiscriminator(Discriminator):
+    """The score of a sample under noise of a known level."""
+
+    def __init__(self, body: nn.Module, inputs: NoisyInputs) -> None:
+        super().__init__(body)
+        self.inputs = inputs
+
+    def forward(
+        self, x: Float[Tensor, "batch features"], level: Float[Tensor, "batch one"] | None = None
+    ) -> Float[Tensor, "batch"]:
+        """Score each row on its own; `level` is the log of the noise's standard deviation, by itself the least."""
+        score: Tensor = self.body(self.inputs(x, level))[:, 0]
+        return score
+
+
 def build_generator(config: GANConfig, units: Units) -> Generator:
     """Build G for these settings and units; its weights come from torch's generator."""
     of = architecture(config, units.shape)
-    body = (
-        ConvolutionalGenerator(of.latent_dim, of.pyramid)
-        if of.kind == "convolutional"
-        else ResidualMLP(of.latent_dim, of.features, of.width, of.depth)
-    )
-    if not units.grain:
-        return Generator(body, config.bits)
-    edges = torch.tensor([[units.low - units.grain / 2], [units.high + units.grain / 2]])
-    return Generator(body, config.bits, (edges - torch.tensor(units.centre)) / units.scale)
+    if of.kind == "convolutional":
+        body: nn.Module = ConvolutionalGenerator(of.latent_dim, of.pyramid)
+    else:
+        body = ResidualMLP(of.latent_dim, of.features, of.width, of.depth)
+    bounds = None
+    if units.grain:
+        edges = torch.tensor([[units.low - units.grain / 2], [units.high + units.grain / 2]])
+        bounds = (edges - torch.tensor(units.centre)) / units.scale
+    return Generator(body, config.bits, bounds, QUIET if of.noisy else 1.0)
 
 
 def build_discriminator(config: GANConfig, units: Units) -> Discriminator:
@@ -103,4 +123,7 @@ def build_discriminator(config: GANConfig, units: Units) -> Discriminator:
     of = architecture(config, units.shape)
     if of.kind == "convolutional":
         return Discriminator(ConvolutionalDiscriminator(of.pyramid))
-    return Discriminator(ResidualMLP(of.features, 1, of.width, of.depth))
+    if not of.noisy:
+        return Discriminator(ResidualMLP(of.features, 1, of.width, of.depth))
+    shown = of.features + 1 + WAVES
+    return NoisyDiscriminator(ResidualMLP(shown, 1, of.width, of.depth, offset=False), NoisyInputs(of.features))

@@ -55,9 +55,10 @@ def _assumptions(config: GANConfig, data: Dataset) -> tuple[str, ...]:
         f"Training sees {len(data.train):,} samples; {len(data.held_out):,} others are held out for the audit.",
         f"A point is missed where the generator's density is at most {config.tau:g} times that of the data.",
     ]
-    if config.objective == "minimax":
+    if config.objective != "relativistic":
         told.append(
-            "Steps of the bare minimax game need not converge (Mescheder et al. 2018): its optimum is not predicted."
+            f"Steps of the bare {config.objective} game need not converge (Mescheder et al. 2018): "
+            "its optimum is not predicted."
         )
     else:
         told.append(

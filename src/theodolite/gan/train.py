@@ -1,10 +1,13 @@
-"""Training of a GAN: the game of the question to the letter, the stable one, and what is fitted."""
+"""Training of a GAN: the game of the question to the letter, its usual variant, the stable one, and what is fitted."""
 
 import copy
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,11 +17,16 @@ from theodolite.engine.schedules import half_cosine
 from theodolite.engine.task import Losses, Part, Step, Task
 from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import Dataset, high_quality_shares, load, record
-from theodolite.gan.model import build_discriminator, build_generator
+from theodolite.gan.model import NoisyDiscriminator, build_discriminator, build_generator
+from theodolite.gan.noise import GREATEST, least_noise, lowest_level
 from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.runs import RunFolder
 
-BETAS = {"minimax": (0.5, 0.999), "relativistic": (0.0, 0.99)}  # of Adam: Radford et al. (2016); Huang et al. (2024)
+BETAS = {"relativistic": (0.0, 0.99)}  # of Adam: Huang et al. (2024)
+PLAIN_BETAS = (0.5, 0.999)  # of the games without penalties: Radford et al. (2016)
+SMALL_GRADIENT = 1e-6  # what is smaller has no direction: an offset that only shifts all scores has but rounding
+PENALTY, PACE = 0.3, 3.0
+PENALTY_UNDER_NOISE, PACE_UNDER_NOISE = 0.1, 1.0
 EVALUATIONS = 30  # in a run
 EVALUATED = 2000  # generated samples in each
 
@@ -40,13 +48,45 @@ def relativistic_value(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     return F.logsigmoid(real_scores - fake_scores).mean()
 
 
-def gradient_penalty(scores: Tensor, inputs: Tensor) -> Tensor:
-    """E ‖∇ₓ D(x)‖², over the rows of `inputs`: R1 on real samples, R2 on generated ones.
+def gradient_penalty(
+    scores: Float[Tensor, "batch"],
+    inputs: Float[Tensor, "batch *sample"],
+    weights: Float[Tensor, "batch"] | None = None,
+) -> Tensor:
+    """E w·‖∇ₓ D(x)‖², over the rows of `inputs`: R1 on real samples, R2 on generated ones; w is 1 where not given.
 
     Source: Mescheder et al. (2018), eq. 9 and 10.
     """
     (gradient,) = torch.autograd.grad(scores.sum(), inputs, create_graph=True)
-    return gradient.square().sum(dim=1).mean()
+    squares = gradient.square().sum(dim=1)
+    return squares.mean() if weights is None else (weights * squares).mean()
+
+
+@dataclass(frozen=True)
+class Met:
+    """What D is shown of some samples: real ones and generated ones, of as much noise where there is any.
+
+    Attributes
+    ----------
+    real, fake : (count, features) tensor
+        With the noise on them.
+    level : (count, 1) tensor or None
+        Log of the noise's standard deviation on a real sample and on the generated one beside it.
+    """
+
+    real: Tensor
+    fake: Tensor
+    level: Tensor | None
+
+    @property
+    def both(self) -> tuple[Tensor, Tensor | None]:
+        """Real samples, then generated ones, and the level of the noise on each."""
+        levels = None if self.level is None else torch.cat([self.level, self.level])
+        return torch.cat([self.real, self.fake]), levels
+
+    def detached(self) -> "Met":
+        """Return the same, from which no gradient reaches G."""
+        return Met(self.real, self.fake.detach(), self.level)
 
 
 class Game(Task):
@@ -62,15 +102,28 @@ class Game(Task):
         self.config, self.data, self.seed = config, data, training.seed
         self.reals = torch.from_numpy(data.units.standardise(data.train)).float()
         self.sample_count = len(self.reals)
+        self.least_noise: float | None = None
+        penalty, pace = PENALTY, PACE
+        if isinstance(discriminator, NoisyDiscriminator):
+            self.least_noise = least_noise(self.reals)
+            discriminator.inputs.least.fill_(math.log(self.least_noise))
+            penalty, pace = PENALTY_UNDER_NOISE, PACE_UNDER_NOISE
+        self.penalty = penalty if config.penalty is None else config.penalty
         self.networks: dict[str, nn.Module] = {
             "generator": generator,
             "discriminator": discriminator,
             "average": copy.deepcopy(generator).requires_grad_(False),
         }
         # D may learn faster than G: two time-scales (Heusel et al. 2017)
-        self.rates = {"generator": training.learning_rate, "discriminator": config.pace * training.learning_rate}
+        rate = training.learning_rate
+        self.rates = {"generator": rate, "discriminator": rate * (pace if config.pace is None else config.pace)}
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(self.networks[name].parameters(), lr=rate, betas=BETAS[config.objective])
+            name: torch.optim.Adam(
+                self.networks[name].parameters(),
+                lr=rate,
+                betas=BETAS.get(config.objective, PLAIN_BETAS),
+                eps=SMALL_GRADIENT,
+            )
             for name, rate in self.rates.items()
         }
         self.evaluate_every = max(1, training.steps // EVALUATIONS) if data.counted is not None else 0
@@ -79,36 +132,54 @@ class Game(Task):
         """Let D climb the value of the game once, then G descend it once."""
 
         @cache  # the same generated samples meet the D that has just learned from them
-        def play(part: Part) -> tuple[Tensor, Tensor]:
-            return self._reals(part), self.networks["generator"](part.normal("latent", self.config.latent_dim))
+        def meet(part: Part) -> Met:
+            return self._meet(part)
 
-        def of_discriminator(part: Part) -> Mapping[str, Tensor]:
-            real, fake = play(part)
-            return self._discriminator_losses(real, fake.detach())
-
-        def of_generator(part: Part) -> Mapping[str, Tensor]:
-            return {"loss": self._value(*self.networks["discriminator"](torch.cat(play(part))).chunk(2))}
-
-        means = self._descend(at, "discriminator", of_discriminator)
-        generator_loss = self._descend(at, "generator", of_generator)["loss"]
+        means = self._descend(at, "discriminator", lambda part: self._discriminator_losses(meet(part).detached()))
+        generator_loss = self._descend(at, "generator", lambda part: self._generator_losses(meet(part)))["value"]
         self._follow(at.number)
         return {**means, "generator_loss": generator_loss}
 
-    def _value(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-        """Value of the game that the settings name."""
-        value = minimax_value if self.config.objective == "minimax" else relativistic_value
-        return value(real_scores, fake_scores)
+    def _meet(self, at: Part) -> Met:
+        """Draw what D is shown of this part; under noise of every level, from the least one so far to the greatest."""
+        real, fake = self._reals(at), self.networks["generator"](at.normal("latent", self.config.latent_dim))
+        if self.least_noise is None:
+            return Met(real, fake, None)
+        highest, lowest = math.log(GREATEST), lowest_level(at.number / at.total, self.least_noise)
+        level = lowest + (highest - lowest) * at.uniform("level", 1)
+        noise = torch.exp(level).repeat(1, 2) * at.normal("noise", 2 * real.shape[1])
+        on_real, on_fake = noise.chunk(2, dim=1)
+        return Met(real + on_real, fake + on_fake, level)
 
-    def _discriminator_losses(self, real: Tensor, fake: Tensor) -> Mapping[str, Tensor]:
-        inputs = torch.cat([real, fake])
-        if self.config.objective == "minimax":
-            scores = self.networks["discriminator"](inputs)
-            return {"loss": -self._value(*scores.chunk(2)), "penalty": torch.zeros(())}
+    def _scores(self, inputs: Tensor, levels: Tensor | None) -> Tensor:
+        scores: Tensor = self.networks["discriminator"](*(inputs,) if levels is None else (inputs, levels))
+        return scores
+
+    def _discriminator_losses(self, met: Met) -> Mapping[str, Tensor]:
+        inputs, levels = met.both
+        if self.config.objective != "relativistic":
+            return {"loss": -minimax_value(*self._scores(inputs, levels).chunk(2)), "penalty": torch.zeros(())}
         inputs.requires_grad_(True)
-        scores = self.networks["discriminator"](inputs)
+        scores = self._scores(inputs, levels)
+        # D changes over lengths that grow with the noise: so do the lengths over which its slope is weighed
+        weights = None if levels is None else torch.exp(2 * levels[:, 0])
         # the mean over reals and generated samples together is half of R1 + R2, and γ/2 (R1 + R2) is asked for
-        penalty = self.config.gamma * gradient_penalty(scores, inputs)
-        return {"loss": penalty - self._value(*scores.chunk(2)), "penalty": penalty}
+        penalty = self.penalty * gradient_penalty(scores, inputs, weights)
+        return {"loss": penalty - relativistic_value(*scores.chunk(2)), "penalty": penalty}
+
+    def _generator_losses(self, met: Met) -> Mapping[str, Tensor]:
+        real_scores, fake_scores = self._scores(*met.both).chunk(2)
+        if self.config.objective == "minimax":
+            value = minimax_value(real_scores, fake_scores)
+        elif self.config.objective == "non-saturating":
+            value = -F.logsigmoid(fake_scores).mean()
+        else:
+            value = relativistic_value(real_scores, fake_scores)
+        if met.level is None:
+            return {"loss": value, "value": value}
+        # steps towards the balance of far parts, which much noise tells, must not drown in those within a part
+        weights = torch.exp(met.level[:, 0])
+        return {"loss": (weights * F.logsigmoid(real_scores - fake_scores)).mean(), "value": value}
 
     def _reals(self, at: Part) -> Tensor:
         """Real samples of this part; those on a grid are spread over their cells, as a smooth G could never hit it."""
