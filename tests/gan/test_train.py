@@ -81,7 +81,7 @@ def cost_of_generator(game, at):
 
 
 @pytest.mark.parametrize("objective", ["minimax", "non-saturating", "relativistic"])
-@pytest.mark.parametrize("data", ["line", "digits"])
+@pytest.mark.parametrize("data", ["line", "ring8", "digits"])
 def test_a_step_moves_both_players_the_way_each_wants(objective, data):
     config = GANConfig(data=data, objective=objective, penalty=0.0, **SMALL)
     game = Game(config, GANTraining(learning_rate=1e-4), load(config))
@@ -129,8 +129,9 @@ def test_under_noise_pairs_weigh_as_their_noise_does():
     assert_single(float(game._generator_losses(met)["value"]), each.mean())
 
 
-def test_a_pair_has_noise_of_one_level_and_levels_lie_between_the_least_and_the_greatest():
-    config = GANConfig(data="line", **SMALL)
+@pytest.mark.parametrize("data", ["line", "ring8"])
+def test_a_pair_has_noise_of_one_level_and_levels_lie_between_the_least_and_the_greatest(data):
+    config = GANConfig(data=data, **SMALL)
     game = Game(config, GANTraining(), load(config))
     assert game.least_noise == least_noise(game.reals)
     for number, lowest in ((0, FIRST), (9, game.least_noise)):
@@ -178,7 +179,7 @@ def test_the_average_follows_the_generator():
 def test_a_stopped_run_continues_as_if_it_had_not_stopped(tmp_path):
     from safetensors.torch import load_file
 
-    settings = {"data": "line", "batch_size": 32, "device": "cpu", **SMALL}
+    settings = {"data": "ring8", "batch_size": 32, "device": "cpu", **SMALL}
     whole = families.train("gan", tmp_path / "whole", steps=6, **settings)
     run = families.train("gan", tmp_path / "stopped", steps=6, checkpoint_every=3, **settings)
     first, again = load_file(whole.weights), load_file(run.weights)

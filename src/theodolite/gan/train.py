@@ -147,7 +147,7 @@ class Game(Task):
             return Met(real, fake, None)
         highest, lowest = math.log(GREATEST), lowest_level(at.number / at.total, self.least_noise)
         level = lowest + (highest - lowest) * at.uniform("level", 1)
-        noise = torch.exp(level).repeat(1, 2) * at.normal("noise", 2 * real.shape[1])
+        noise = torch.exp(level) * at.normal("noise", 2 * real.shape[1])
         on_real, on_fake = noise.chunk(2, dim=1)
         return Met(real + on_real, fake + on_fake, level)
 
