@@ -7,7 +7,7 @@ from scipy.stats import norm
 from sklearn.neighbors import KernelDensity
 from tests.tolerances import SINGLE, assert_sampling
 
-from theodolite.coverage import members
+from theodolite.coverage import discriminator, members
 from theodolite.coverage.discriminator import fit_score
 from theodolite.coverage.members import Features, Kernels, Neighbours, Rounding, members_for
 from theodolite.kernel.errors import DataError
@@ -154,3 +154,17 @@ def test_rounded_and_exact_numbers_share_nothing():
     score = fit_score(np.round(1000 * rng.normal(size=(150, 1))), 1000 * rng.normal(size=(150, 1)))
     assert (score.log_odds(np.round(1000 * rng.normal(size=(300, 1)))) > 0).all()
     assert (score.log_odds(1000 * rng.normal(size=(300, 1))) < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "fakes", "folds"), [((36,), 30, 3), ((6, 6), 30, 6), ((6, 6), 5, 3), ((6, 6), discriminator.FEW, 3)]
+)
+def test_members_see_more_of_few_images(shape, fakes, folds):
+    rng = np.random.default_rng(13)
+    samples = rng.normal(size=(30 + fakes, *shape))
+    is_real = np.arange(len(samples)) < 30
+    assert discriminator._how_many_folds(Features(samples, None)(samples), is_real) == folds
+    if fakes == 30:
+        score = fit_score(samples[:30], samples[30:])
+        assert len(score.stacks) == folds
+        assert np.isfinite(score.out_of_fold_real).all()

@@ -14,6 +14,7 @@ from scipy.special import expit
 from theodolite.coverage.members import Features, Flags, Floats, Inputs, Member, Scorer, members_for
 
 INNER_FOLDS = 3
+INNER_FOLDS_OF_FEW_IMAGES, FEW = 6, 2000  # a missed class then has a few tens of images: more of them in each fit
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Score:
 def fit_score(real: NDArray[Any], fake: NDArray[Any], *, scorer: Scorer | None = None, seed: int = 0) -> Score:
     """Fit D̂ on real and generated samples.
 
-    The members are fitted three times on two thirds, and combined by a logistic regression on the thirds they did not
-    see (Wolpert 1992; weights not negative, Breiman 1996).
+    The members are fitted three times on two thirds (of few images six times on five sixths), and combined by a
+    logistic regression on the parts they did not see (Wolpert 1992; weights not negative, Breiman 1996).
 
     Parameters
     ----------
@@ -62,10 +63,10 @@ def fit_score(real: NDArray[Any], fake: NDArray[Any], *, scorer: Scorer | None =
     is_real = np.arange(len(samples)) < len(real)
     features = Features(samples, scorer, seed)
     x = features(samples)
-    inner = _inner_folds(is_real, seed)
+    inner = _inner_folds(is_real, _how_many_folds(x, is_real), seed)
     stacks = [
         tuple(kind(x[inner != fold], is_real[inner != fold], seed) for kind in members_for(x))
-        for fold in range(INNER_FOLDS)
+        for fold in range(inner.max() + 1)
     ]
     parts = [_outputs(stack, x[inner == fold]) for fold, stack in enumerate(stacks)]
     unseen = np.zeros((len(x), parts[0].shape[1]))
@@ -76,12 +77,18 @@ def fit_score(real: NDArray[Any], fake: NDArray[Any], *, scorer: Scorer | None =
     return Score(features, tuple(stacks), weights, intercept, log_odds[is_real], log_odds[~is_real])
 
 
-def _inner_folds(is_real: Flags, seed: int) -> NDArray[np.intp]:
+def _how_many_folds(x: Inputs, is_real: Flags) -> int:
+    fewest = min(int(is_real.sum()), int((~is_real).sum()))
+    few_images = x.pieces is not None and fewest >= 2 * INNER_FOLDS_OF_FEW_IMAGES and len(x) <= FEW
+    return INNER_FOLDS_OF_FEW_IMAGES if few_images else INNER_FOLDS
+
+
+def _inner_folds(is_real: Flags, count: int, seed: int) -> NDArray[np.intp]:
     """Fold of each training sample; reals and fakes are each spread evenly."""
     rng = np.random.default_rng([seed, 1])
     inner = np.zeros(len(is_real), dtype=np.intp)
     for kind in (is_real, ~is_real):
-        inner[kind] = rng.permutation(int(kind.sum())) % INNER_FOLDS
+        inner[kind] = rng.permutation(int(kind.sum())) % count
     return inner
 
 
