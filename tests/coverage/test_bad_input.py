@@ -99,3 +99,12 @@ def test_memory_maps_give_what_arrays_give(tmp_path):
     mapped = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "rf")
     labels = np.arange(60) % 2
     assert audit_coverage(*mapped, groups=labels, seed=2) == audit_coverage(REAL, FAKE, groups=labels, seed=2)
+
+
+def test_a_generator_that_makes_few_different_samples_is_audited_without_a_stray_warning():
+    """More clusters were asked for than there are points; the fits run in threads, where no warning can be caught."""
+    real = RNG.integers(0, 2, (300, 2)).astype(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = audit_coverage(real, np.repeat(real[:3], 300, axis=0))
+    assert "occur among the generated ones too" in told(result)

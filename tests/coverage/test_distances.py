@@ -100,3 +100,9 @@ def test_bad_input_is_told():
         frechet(np.full((50, 2), np.nan), np.zeros((50, 2)))
     with pytest.raises(UsageError, match="degree=0"):
         kernel_distance(np.zeros((50, 2)), np.zeros((50, 2)), 0)
+
+
+def test_powers_that_overflow_are_infinite_and_no_warning():
+    rng = np.random.default_rng(0)
+    x, y = 1e120 * rng.normal(size=(2, 60, 2))
+    assert kernel_distance(x, y) == (np.inf, np.inf)

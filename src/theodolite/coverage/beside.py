@@ -75,6 +75,10 @@ def _title(result: CoverageResult, found: PeerMetrics) -> str:
 
 
 def _distance(value: float) -> str:
+    if not math.isfinite(value):
+        return "too large"
+    if abs(value) >= 1e9:
+        return f"{value:.2e}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 

@@ -20,7 +20,10 @@ TAG = 0x4B1D
 
 
 class KernelDistance(NamedTuple):
-    """Squared maximum mean discrepancy and its standard error; it may be below 0, for it has no bias."""
+    """Squared maximum mean discrepancy and its standard error; it may be below 0, for it has no bias.
+
+    Both are infinite where powers of the samples overflow.
+    """
 
     value: float
     standard_error: float
@@ -98,6 +101,8 @@ def kernel_distance(real: NDArray[Any], fake: NDArray[Any], degree: int = 3, see
         unbiased_discrepancy(np.asarray(x[np.sort(i)], np.float64), np.asarray(y[np.sort(j)], np.float64), degree)
         for i, j in zip(*cuts, strict=True)
     ]
+    if not np.isfinite(found).all():
+        return KernelDistance(math.inf, math.inf)
     return KernelDistance(float(np.mean(found)), float(np.std(found, ddof=1) / math.sqrt(blocks)))
 
 
@@ -109,10 +114,11 @@ def unbiased_discrepancy(x: Floats, y: Floats, degree: int) -> float:
         return np.asarray((a @ b.T / width + 1) ** degree)
 
     n, m = len(x), len(y)
-    k_x, k_y = kernel(x, x), kernel(y, y)
-    # mean over pairs of different samples on each side, less twice the mean across
-    within = (k_x.sum() - np.trace(k_x)) / (n * (n - 1)) + (k_y.sum() - np.trace(k_y)) / (m * (m - 1))
-    return float(within - 2 * kernel(x, y).mean())
+    with np.errstate(over="ignore", invalid="ignore"):  # powers of huge numbers: infinite, or not a number
+        k_x, k_y = kernel(x, x), kernel(y, y)
+        # mean over pairs of different samples on each side, less twice the mean across
+        within = (k_x.sum() - np.trace(k_x)) / (n * (n - 1)) + (k_y.sum() - np.trace(k_y)) / (m * (m - 1))
+        return float(within - 2 * kernel(x, y).mean())
 
 
 def moments(samples: NDArray[Any]) -> tuple[Floats, Floats]:

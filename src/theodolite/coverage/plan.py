@@ -16,6 +16,7 @@ from theodolite.coverage.planning import (
     smallest_seen,
 )
 from theodolite.coverage.result import Needed
+from theodolite.coverage.words import rounded
 from theodolite.data.arrays import FEWEST, count_samples
 from theodolite.kernel.errors import DataError
 from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Layer, Table
@@ -37,14 +38,19 @@ SUM_TOLERANCE = 0.05  # D̂ of a stack fitted on some hundred samples is calibra
 
 
 def needed(reals: int, tau: float, alpha: float, confidence: float) -> tuple[Needed, ...]:
-    """Samples in all with which missed masses of 0.5, 1 and 2% can be named, and certified to be above 0."""
+    """Samples in all with which missed masses of 0.5, 1 and 2% are named, and certified to be above 0.
+
+    Named means that of what is missed `POWER` is, in expectation, if the score is perfect (see `naming_power`): of few
+    reals chance may leave one half with none that are missed, which more fakes make up for.
+    """
     rows = []
     for mass in MASSES:
-        fakes = needed_fakes(mass, tau, alpha / 2)
+        # beyond 10⁹ fakes the count that many reals would take
+        fakes = fakes_for_power(POWER, mass, reals, tau, alpha) or needed_fakes(mass, tau, alpha / 2)
         # of the certificate: P_θ(A)/τ must stay well below the mass when no fake falls in A
         fakes = max(fakes, math.ceil(2 * math.log(8 / (1 - confidence)) / (tau * mass)))
         half = needed_reals(mass, fakes, tau, (1 + confidence) / 2)
-        rows.append(Needed(mass=mass, fakes=_total(fakes, reals), reals=2 * half if half else 0))
+        rows.append(Needed(mass=mass, fakes=rounded(_total(fakes, reals)), reals=2 * half if half else 0))
     return tuple(rows)
 
 
@@ -203,8 +209,8 @@ def _what_is_needed(config: CoverageConfig, reals: int, fakes: int, smallest: fl
     rows = needed(reals, config.tau, config.alpha, config.confidence)
     return Table(
         title=f"With {reals:,} real and {fakes:,} generated samples, {_smallest(smallest)}",
-        caption="Samples needed to name a missed part sample by sample, and to certify that anything is missed, "
-        "if the classifier separates it perfectly.",
+        caption=f"Samples needed to name {POWER:.0%} of a missed part, sample by sample, and to certify that anything "
+        "is missed, if the classifier separates it perfectly.",
         columns=("missed share", "generated samples to name it", "real samples to certify it"),
         rows=tuple((f"{row.mass:.1%}", row.fakes, row.reals) for row in rows),
     )

@@ -4,14 +4,12 @@ In many dimensions the distance between two samples is mostly noise of both; of 
 cluster, half the noise is gone.
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import euclidean_distances
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it says nothing of its types
 
@@ -58,10 +56,10 @@ class Prototypes:
 
 def _clusters(points: Floats, seed: int) -> tuple[Floats, Floats, float]:
     """Means of clusters, their shares, and the variance within them along one column."""
-    count = max(1, min(CLUSTERS, len(points) // FEWEST))
+    different = len({row.tobytes() for row in points})
+    count = max(1, min(CLUSTERS, len(points) // FEWEST, different))
     # in one thread the sums are always taken in one order
-    with warnings.catch_warnings(), threadpool_limits(1, user_api="openmp"):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct samples than clusters
+    with threadpool_limits(1, user_api="openmp"):
         found = KMeans(count, n_init=1, max_iter=ROUNDS, random_state=seed % 2**32).fit(points)
     # one sample more in each, so that none is empty
     sizes = np.bincount(found.labels_, minlength=count) + 1

@@ -110,7 +110,7 @@ def resolution(result: CoverageResult) -> str:
     """Say how small a missed part can be named."""
     if math.isfinite(result.smallest_nameable_mass):
         return f"a missed part below {percent(result.smallest_nameable_mass)} cannot be named"
-    return "no missed part can be named: more are needed"
+    return "with so few generated samples no missed part can be named"
 
 
 def percent(share: float) -> str:
