@@ -300,14 +300,55 @@ def _sample(
     run: Run,
     *,
     count: Annotated[int, Parameter(name=["--count", "-n"], help="how many")] = 1000,
-    out: Annotated[Path, Parameter(help="file to write, .npy")] = Path("samples.npy"),
+    out: Annotated[Path, Parameter(help="file to write, .npy or .safetensors, or folder for images")] = Path(
+        "samples.npy"
+    ),
     json: Json = False,
 ) -> None:
     """Draw samples from a trained generator."""
-    from theodolite.gan.samples import write_samples  # loads torch
+    from theodolite.gan.writing import write_samples  # loads torch
 
     path = write_samples(_open(run, FAMILIES["gan"]), count, out)
     _say(json, {"samples": str(path), "count": count}, f"samples: {path}")
+
+
+def _export(
+    run: Run, *, out: Annotated[Path, Parameter(help="file to write, .pt2")] = Path("generator.pt2"), json: Json = False
+) -> None:
+    """Write a trained generator as a program that torch.export.load reads, without this library."""
+    from theodolite.gan.writing import export_program  # loads torch
+
+    _tell(export_program(_open(run, FAMILIES["gan"]), out), json)
+
+
+def _repair(
+    run: Run,
+    *,
+    rounds: Annotated[int, Parameter(help="further generators at most, one a round")] = 1,
+    tau: Annotated[
+        float | None, Parameter(help="a set is missed where this share of its due is made [run's own]")
+    ] = None,
+    share: Annotated[float, Parameter(help="of what is due that must be made after, certified")] = 0.5,
+    steps: Annotated[int, Parameter(help="of training, of each; 0: as many as the run")] = 0,
+    force: Annotated[bool, Parameter(negative="", help="forget an earlier repair")] = False,
+    json: Json = False,
+) -> None:
+    """Train further generators on what is missed, and mix them in where that is certified to help."""
+    from theodolite.gan.repair import repair  # loads torch
+
+    def tell(stage: str) -> None:
+        print(f"repair: {stage}", file=sys.stderr)
+
+    fields: dict[str, Any] = {"rounds": rounds, "share": share, "steps": steps} | ({} if tau is None else {"tau": tau})
+    found = repair(_open(run, FAMILIES["gan"]), force=force, tell=tell, **fields)
+    lines = [f"round {one.number}: {one.why}" for one in found.rounds]
+    _say(json, found.model_dump(mode="json"), "\n".join([*lines, _after_repair(run, found.accepted)]))
+
+
+def _after_repair(run: Path, accepted: bool) -> str:
+    if not accepted:
+        return f"left as it was: {run}"
+    return f"repaired: {run}\nnext: theodolite gan audit {shlex.quote(str(run))}"
 
 
 def _reconstruct(
@@ -342,7 +383,7 @@ def _tell(found: dict[str, Any], as_json: bool) -> None:
 
 
 _OWN_VERBS: dict[str, dict[str, Callable[..., Any]]] = {
-    "gan": {"sample": _sample},
+    "gan": {"sample": _sample, "export": _export, "repair": _repair},
     "video-unet": {"reconstruct": _reconstruct},
     "nested-vit": {"predict": _predict},
 }

@@ -1,0 +1,322 @@
+"""Mending a generator where it misses: a further one, trained on what is missing, mixed in and certified.
+
+AdaGAN (Tolstikhin et al. 2017) has the idea. What differs here: the ratio p_θ/p_r is a cross-fitted estimate, not the
+GAN's own D; the share of the further generator follows from the missing mass; what was mended is certified on samples
+that took no part; and a mixture that does not help is refused.
+
+A round, in this order: fix A on train reals and generated ones; certify P_θ(A) ≤ τ·P_r(A) on held-out reals of this
+round and fresh generated samples; train, mix, reject on train reals; certify P_θ′(A) ≥ ρ·P_r(A) on the same held-out
+reals and fresh samples of the mixture. No held-out sample serves two rounds.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from theodolite.coverage.certificates import certify
+from theodolite.coverage.discriminator import Score, fit_score
+from theodolite.coverage.heldout import HeldOut
+from theodolite.coverage.members import Floats
+from theodolite.coverage.stages import Tell, silent
+from theodolite.data.arrays import FEWEST
+from theodolite.engine.export import save_weights
+from theodolite.gan.blend import Blend
+from theodolite.gan.component import Target, train_component
+from theodolite.gan.config import GANConfig, GANTraining
+from theodolite.gan.dataset import Dataset, recorded_units, reload
+from theodolite.gan.judge import fit_judge
+from theodolite.gan.repaired import NAME, Component, Repair, RepairSettings, Round, repair_of, sha256_of
+from theodolite.gan.samples import TrainedGAN
+from theodolite.gan.shortfall import Shortfall, find_shortfall, in_blocks
+from theodolite.kernel.errors import DataError, UsageError
+from theodolite.kernel.launch import is_launched
+from theodolite.kernel.runs import RunFolder
+from theodolite.theory.boosting import boosting_weights, made_at_least, made_at_most, share_due
+
+MOST_FITTED = 4000  # train reals that scores are fitted on, and half as many as generated ones
+FRESH = 20_000  # generated samples of a certificate
+TRIED = 4000  # generated samples that the share of the further generator is set by
+LEAST_SHARE, MOST_SHARE = 0.01, 0.95
+TAG = 0x4EFA  # keeps the draws of a repair apart
+
+
+@dataclass(frozen=True)
+class State:
+    """What the run draws from at the start of a round.
+
+    Attributes
+    ----------
+    gan : TrainedGAN
+        Draws.
+    components : tuple of (TrainedGAN, Component)
+        Of the mixture, without rejection.
+    judge : str
+        Folder of what rejects.
+    """
+
+    gan: TrainedGAN
+    components: tuple[tuple[TrainedGAN, Component], ...]
+    judge: str = ""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all rounds share: settings, all real samples, and held-out ones in one part a round."""
+
+    run: RunFolder
+    settings: RepairSettings
+    config: GANConfig
+    training: GANTraining
+    data: Dataset
+    parts: tuple[Floats, ...]
+    tell: Tell
+
+    @property
+    def each(self) -> float:
+        """Confidence of each of the two bounds of each round."""
+        return 1 - (1 - self.settings.confidence) / (2 * self.settings.rounds)
+
+
+def repair(run: RunFolder, *, force: bool = False, tell: Tell = silent, **fields: Any) -> Repair:
+    """Mend what the run's generator is certified to miss; leave it as it is where that does not succeed.
+
+    Afterwards `TrainedGAN` draws from the mixture, if one was accepted; the old generator stays in the folder. A repair
+    that was stopped goes on where it was when it is asked for again.
+
+    Parameters
+    ----------
+    run : RunFolder
+        A GAN trained to its end.
+    force : bool
+        Forget an earlier repair and mend the run's own generator anew.
+    tell : callable
+        Told of every stage.
+    **fields
+        Of `RepairSettings`.
+
+    Returns
+    -------
+    Repair
+        As written to ``repair.json``; that of an earlier repair with the same settings.
+
+    Raises
+    ------
+    UsageError
+        If a setting is out of range, the rounds leave too few held-out samples each, or an earlier repair had other
+        settings.
+    DataError
+        If the data are not those of the run, or weights or ``repair.json`` are damaged.
+    InterruptedRun
+        If a signal came; the state of the training was saved.
+    """
+    config, training = run.settings(GANConfig), run.settings(GANTraining)
+    settings = RepairSettings.build(**{"tau": config.tau, "confidence": config.confidence} | fields)
+    if run.family != "gan":
+        raise DataError(f"{run.path} is a run of {run.family or 'nothing known'}; repair mends one of gan")
+    if is_launched():
+        raise UsageError("a repair runs in one process; call it without torchrun")
+    with run.lock():
+        if not force and (earlier := repair_of(run)):
+            if earlier.settings != settings:
+                raise UsageError(
+                    f"{run.path} was repaired with other settings; --force mends its own generator anew, with bounds "
+                    "from held-out samples that the earlier repair has looked at"
+                )
+            return earlier
+        (run.path / NAME).unlink(missing_ok=True)
+        found = _repair(_material(run, settings, config, training, tell))
+        run.write_record(NAME, found)
+        return found
+
+
+def _material(
+    run: RunFolder, settings: RepairSettings, config: GANConfig, training: GANTraining, tell: Tell
+) -> Material:
+    """Load all of the data, in the run's units; what was withheld from the first training is there for the repair."""
+    data = replace(reload(run, config.model_copy(update={"withhold": None})), units=recorded_units(run))
+    held_out = data.held_out
+    if len(held_out) // settings.rounds < FEWEST:
+        raise UsageError(
+            f"rounds={settings.rounds} leaves {len(held_out) // settings.rounds} of {len(held_out)} held-out samples "
+            f"each; at least {FEWEST} are needed: take {max(1, len(held_out) // FEWEST)} or fewer"
+        )
+    order = np.random.default_rng([training.seed, TAG]).permutation(len(held_out))
+    parts = tuple(held_out[np.sort(rows)] for rows in np.array_split(order, settings.rounds))
+    return Material(run, settings, config, training, data, parts, tell)
+
+
+def _repair(given: Material) -> Repair:
+    own = TrainedGAN(given.run, repaired=False)
+    state = State(own, ((own, Component(folder="", share=1.0, sha256=sha256_of(given.run.weights))),))
+    rounds: list[Round] = []
+    detailed: tuple[Floats, Score] | None = None
+    for number in range(1, given.settings.rounds + 1):
+        tried, after, detailed = _round(given, state, number, detailed)
+        rounds.append(tried)
+        if after is None:
+            break
+        state = after
+    accepted = [one for one in rounds if one.accepted]
+    return Repair(
+        seal=given.run.plan.digest(),
+        settings=given.settings,
+        accepted=bool(accepted),
+        why=(accepted or rounds)[-1].why,
+        rounds=tuple(rounds),
+        components=tuple(component for _, component in state.components),
+        judge=state.judge,
+        judge_sha256=sha256_of(RunFolder(given.run.path / state.judge).weights) if state.judge else "",
+    )
+
+
+def _round(
+    given: Material, state: State, number: int, detailed: tuple[Floats, Score] | None
+) -> tuple[Round, State | None, tuple[Floats, Score] | None]:
+    """Try one round; the state after it is None where it was refused."""
+    began, part, settings = time.monotonic(), given.parts[number - 1], given.settings
+    given.tell(f"round {number}: finding what is missed")
+    fitted = _some(given.data.train, given.training.seed)
+    fakes, score = detailed or _fit(given, state.gan, fitted, f"repair-{number}-fit")
+    lacking = find_shortfall(fitted, fakes, score, settings.tau)
+    real_hits = int(lacking.inside(part).sum())
+    fresh = state.gan.draw(FRESH, f"repair-{number}-before")
+    fake_hits = int(lacking.inside(fresh).sum())
+    tried = Round(
+        number=number,
+        seen_by=lacking.seen_by,
+        reals=len(part),
+        reals_inside=real_hits,
+        fakes=FRESH,
+        before_inside=fake_hits,
+        made_at_most=made_at_most(real_hits, len(part), fake_hits, FRESH, given.each),
+        fidelity_before=_fidelity(score, part, fresh, settings.tau),
+        why="",
+    )
+    if tried.made_at_most > settings.tau:
+        said = f"nothing is certified missed{' any more' if number > 1 else ''}: {_not_missed(tried, settings.tau)}"
+        return tried.model_copy(update={"why": said, "seconds": time.monotonic() - began}), None, None
+    after, told = _mended(given, state, number, lacking, fitted)
+    given.tell(f"round {number}: certifying")
+    fresh = after.gan.draw(FRESH, f"repair-{number}-after")
+    fake_hits = int(lacking.inside(fresh).sum())
+    found = _fit(given, after.gan, fitted, f"repair-{number + 1}-fit")
+    tried = tried.model_copy(
+        update={
+            **told,
+            "after_inside": fake_hits,
+            "made_at_least": made_at_least(real_hits, len(part), fake_hits, FRESH, given.each),
+            "fidelity_after": _fidelity(found[1], part, fresh, settings.tau),
+            "seconds": round(time.monotonic() - began, 2),
+        }
+    )
+    accepted, why = judgement(tried, settings)
+    return tried.model_copy(update={"accepted": accepted, "why": why}), after if accepted else None, found
+
+
+def judgement(tried: Round, settings: RepairSettings) -> tuple[bool, str]:
+    """Whether a round's mixture is accepted, and why, in one line."""
+    if tried.made_at_least < settings.share:
+        return False, (
+            f"refused: in the missed set the mixture makes at least {tried.made_at_least:.0%} of what is due, "
+            f"certified; {settings.share:.0%} is asked for"
+        )
+    if tried.fidelity_after < tried.fidelity_before - settings.loss:
+        return False, (
+            f"refused: fidelity falls from {tried.fidelity_before:.1%} to {tried.fidelity_after:.1%}, by estimate; "
+            f"{settings.loss:.1%} is allowed"
+        )
+    return True, (
+        f"in the missed set, where {tried.reals_inside / tried.reals:.1%} of held-out samples lie, the generator makes "
+        f"at least {tried.made_at_least:.0%} of what is due, where it made at most {tried.made_at_most:.1%}"
+    )
+
+
+def _not_missed(tried: Round, tau: float) -> str:
+    if not np.isfinite(tried.made_at_most):
+        return f"no held-out sample of {tried.reals:,} lies where the generator seems to make too little"
+    return (
+        f"where least is made it is at most {tried.made_at_most:.0%} of what is due, certified; up to {tau:.0%} counts "
+        "as missed"
+    )
+
+
+def _some(train: Floats, seed: int) -> Floats:
+    """Choose train reals for fitting, at random, so that time and memory are bounded."""
+    if len(train) <= MOST_FITTED:
+        return train
+    return np.asarray(train[np.sort(np.random.default_rng([seed, TAG, 1]).permutation(len(train))[:MOST_FITTED])])
+
+
+def _fit(given: Material, gan: TrainedGAN, fitted: Floats, stream: str) -> tuple[Floats, Score]:
+    """Fit the audit's D̂ on train reals and twice as many generated samples."""
+    fakes = gan.draw(2 * len(fitted), stream)
+    return fakes, fit_score(fitted, fakes, seed=given.training.seed)
+
+
+def _fidelity(score: Score, real: Floats, fake: Floats, tau: float) -> float:
+    """Estimate the share of what is generated that is not invented; the set that is was chosen on train reals."""
+    fit = HeldOut(
+        in_blocks(score.log_odds, real),
+        in_blocks(score.log_odds, fake),
+        score.out_of_fold_real,
+        score.out_of_fold_fake,
+    )
+    return float(np.clip(1 - certify((fit.mirrored(),), tau, 0.95).estimate, 0, 1))
+
+
+def _mended(
+    given: Material, state: State, number: int, lacking: Shortfall, fitted: Floats
+) -> tuple[State, dict[str, float]]:
+    """Train a further generator on what is missing, and mix it in; held-out samples take no part."""
+    share = float(np.clip(share_due(lacking.real, lacking.generated, 1.0), LEAST_SHARE, MOST_SHARE))
+    scores = lacking.of_train if len(fitted) == len(given.data.train) else in_blocks(lacking.score, given.data.train)
+    weights = boosting_weights(lacking.ratio(scores), share)
+    given.tell(f"round {number}: training a further generator")
+    target = Target(given.run, given.config, given.training, given.data, given.settings.steps)
+    folder, further = train_component(target, number, weights)
+    aimed = float(lacking.inside(further.draw(TRIED, "repair-aimed")).mean())
+    # no more than twice what is lacking, however little of it hits
+    mixed = min(share_due(lacking.real, lacking.generated, aimed), 2 * share, MOST_SHARE)
+    own = Component(folder=str(folder.path.relative_to(given.run.path)), share=mixed, sha256=sha256_of(folder.weights))
+    components = (
+        *((gan, part.model_copy(update={"share": (1 - mixed) * part.share})) for gan, part in state.components),
+        (further, own),
+    )
+    plain = Blend(
+        [gan.generator for gan, _ in components],
+        [gan.latent_dim for gan, _ in components],
+        [part.share for _, part in components],
+    )
+    given.tell(f"round {number}: fitting what rejects")
+    gan, judge, kept = _with_rejection(given, state.components[0][0], plain, folder, lacking)
+    return State(gan, components, judge), {"share": mixed, "aimed": aimed, "kept": kept}
+
+
+def _with_rejection(
+    given: Material, own: TrainedGAN, plain: Blend, folder: RunFolder, lacking: Shortfall
+) -> tuple[TrainedGAN, str, float]:
+    """Reject where unseen train reals show that it helps and the missed set does not lose by it."""
+    gan = own.blended(plain)
+    found = fit_judge(folder.settings(GANConfig), given.training, given.data.units, given.data.train, plain, own.device)
+    if found is None:
+        return gan, "", 1.0
+    blend = Blend(plain.generators, plain.latent_dims, plain.shares, found.to(own.device))
+    rejecting = own.blended(blend)
+    due = 0.9 * min(lacking.real, _made(gan, lacking))
+    if _made(rejecting, lacking) < due:
+        return gan, "", 1.0
+    judge = RunFolder(folder.path / "judge")
+    judge.path.mkdir(exist_ok=True)
+    judge.write_record("plan.json", folder.plan)
+    save_weights(judge, {"judge": found})
+    with torch.no_grad():
+        standard = given.data.units.standardise(gan.draw(TRIED, "repair-kept"))
+        kept = float(found(torch.from_numpy(standard).float().to(own.device)).mean())
+    return rejecting, str(judge.path.relative_to(given.run.path)), kept
+
+
+def _made(gan: TrainedGAN, lacking: Shortfall) -> float:
+    return float(lacking.inside(gan.draw(TRIED, "repair-made")).mean())
