@@ -13,6 +13,7 @@ FIRST = 0.5  # least noise at the start, where a generator that is still wrong o
 SETTLED = 0.8  # share of the steps after which the least noise is the final one
 FINEST, COARSEST = 0.01, 0.1  # that a final least noise may be
 NEIGHBOUR = 16  # whose distance says how much noise hides no detail that so many samples can show
+DROWNED = 1e-6  # share of a wave that is as good as nothing
 ASKED = 1024  # samples whose neighbours are looked for
 BLOCK = 16_384  # samples among which they are looked for at once
 
@@ -75,7 +76,9 @@ class Waves(nn.Module):
         """Return the waves at x, under noise whose log is `level`, of which `least` is the log of the least."""
         lengths = torch.exp(-least * self.heights)
         waves = torch.cos(nn.functional.linear(x, self.directions) * lengths + self.phases)
-        return math.sqrt(2) * waves * torch.exp(-0.5 * (lengths * torch.exp(level)).square())
+        left = torch.exp((-0.5 * (lengths * torch.exp(level)).square()).clamp(min=math.log(DROWNED) - 1))
+        # zero, as numbers below the normal range of float32 would take twice the time
+        return math.sqrt(2) * waves * nn.functional.threshold(left, DROWNED, 0.0)
 
 
 class NoisyInputs(nn.Module):
