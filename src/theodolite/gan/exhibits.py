@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from theodolite.coverage.exhibits import coverage_exhibits
+from theodolite.gan.course import course
 from theodolite.gan.examination import Examination, Modes
 from theodolite.gan.landscape import Landscape
 from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Gallery, Grid, Layer, Table
@@ -41,7 +42,7 @@ def of(found: Examination, run: RunFolder) -> Iterator[Exhibit]:
     if data.image_shape is not None:
         yield _made(found, run)
     yield _calibration(found)
-    yield from _course(found, run)
+    yield from course(data, found.modes, found.config.objective, run)
 
 
 def _line(landscape: Landscape, modes: Modes, tau: float, run: RunFolder) -> Iterator[Exhibit]:
@@ -290,34 +291,3 @@ def _reliability(real: Floats, fake: Floats) -> tuple[Floats, Floats, float]:
     said = (sums[0] + sums[1]) / (share_real + share_fake)
     true = share_real / (share_real + share_fake)
     return said, true, float(np.average(np.abs(said - true), weights=share_real + share_fake))
-
-
-def _course(found: Examination, run: RunFolder) -> Iterator[Exhibit]:
-    rows = [row for row in run.metrics() if "high_quality" in row]
-    if found.modes is None or len(rows) < 2:
-        return
-    steps: list[Cell] = [row["step"] for row in rows]
-    shares: list[Cell] = [row["high_quality"] for row in rows]
-    total = found.modes.truth.modes
-    most, last = max(row["modes"] for row in rows), rows[-1]["modes"]
-    first = next(int(row["step"]) for row in rows if row["modes"] == most) + 1
-    end = f", {last:.0f} are left at the end" if last < most else " and to the end"
-    made: list[Cell] = [row["modes"] / total for row in rows]
-    names = ("share of samples near a mode", f"share of the {total} modes made")
-    yield Chart(
-        title=f"{most:.0f} of {total} modes were made by step {first:,}{end}",
-        caption="Counted on the running average of the generator while it was trained.",
-        layers=tuple(
-            Layer(
-                mark="line",
-                columns={"step": steps, "share": values, "who": [name] * len(steps)},
-                x="step",
-                y="share",
-                color="who",
-            )
-            for name, values in zip(names, (shares, made), strict=True)
-        ),
-        x_title="step",
-        y_title="share",
-        y_domain=(0.0, 1.0),
-    )

@@ -16,7 +16,8 @@ from theodolite.engine.sampling import normal
 from theodolite.engine.schedules import half_cosine
 from theodolite.engine.task import Losses, Part, Step, Task
 from theodolite.gan.config import GANConfig, GANTraining
-from theodolite.gan.dataset import Dataset, high_quality_shares, load, record
+from theodolite.gan.course import GENERATED, keep, note
+from theodolite.gan.dataset import Dataset, load, record
 from theodolite.gan.model import NoisyDiscriminator, build_discriminator, build_generator
 from theodolite.gan.noise import GREATEST, least_noise, lowest_level
 from theodolite.kernel.launch import is_first_process
@@ -28,7 +29,6 @@ SMALL_GRADIENT = 1e-6  # what is smaller has no direction: an offset that only s
 PENALTY, PACE = 0.3, 3.0
 PENALTY_UNDER_NOISE, PACE_UNDER_NOISE = 0.1, 1.0
 EVALUATIONS = 30  # in a run
-EVALUATED = 2000  # generated samples in each
 
 
 def minimax_value(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -94,12 +94,12 @@ class Game(Task):
 
     name = "gan"
 
-    def __init__(self, config: GANConfig, training: GANTraining, data: Dataset) -> None:
+    def __init__(self, config: GANConfig, training: GANTraining, data: Dataset, run: RunFolder | None = None) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
             generator = build_generator(config, data.units)
             discriminator = build_discriminator(config, data.units)
-        self.config, self.data, self.seed = config, data, training.seed
+        self.config, self.data, self.seed, self.run = config, data, training.seed, run
         self.reals = torch.from_numpy(data.units.standardise(data.train)).float()
         self.sample_count = len(self.reals)
         self.least_noise: float | None = None
@@ -126,7 +126,7 @@ class Game(Task):
             )
             for name, rate in self.rates.items()
         }
-        self.evaluate_every = max(1, training.steps // EVALUATIONS) if data.counted is not None else 0
+        self.evaluate_every = max(1, training.steps // EVALUATIONS)
 
     def step(self, at: Step) -> Mapping[str, float]:
         """Let D climb the value of the game once, then G descend it once."""
@@ -208,16 +208,13 @@ class Game(Task):
 
     @torch.no_grad()
     def evaluate(self, number: int) -> dict[str, float]:
-        """Count, where modes are known, those that the averaged generator makes and its share of good samples."""
-        counted = self.data.counted
-        if counted is None:
-            return {}
-        ids = torch.arange(EVALUATED, device=next(self.networks["average"].parameters()).device)
-        latent = normal(self.seed, number, ids, "evaluate", (self.config.latent_dim,))
+        """Measure what the averaged generator makes of the same z each time, and keep it for the report."""
+        ids = torch.arange(GENERATED, device=next(self.networks["average"].parameters()).device)
+        latent = normal(self.seed, 0, ids, "evaluate", (self.config.latent_dim,))
         samples = self.data.units.write(self.networks["average"](latent).cpu().numpy())
-        shares = high_quality_shares(counted, samples)
-        made = int((shares > self.config.tau * counted.weights).sum())
-        return {"modes": float(made), "high_quality": float(shares.sum())}
+        if self.run is not None and is_first_process():
+            keep(self.run, self.data, number, samples)
+        return note(self.data, samples, self.config.tau)
 
 
 def train(config: GANConfig, training: GANTraining, run: RunFolder) -> None:
@@ -233,4 +230,4 @@ def train(config: GANConfig, training: GANTraining, run: RunFolder) -> None:
     data = load(config)
     if is_first_process():
         record(run, config, data)
-    fit(Game(config, training, data), training, run)
+    fit(Game(config, training, data, run), training, run)

@@ -1,0 +1,83 @@
+"""What is noted while a GAN is trained, and what is shown of it."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from tests.tolerances import assert_identity
+
+from theodolite import families
+from theodolite.gan.config import GANConfig
+from theodolite.gan.course import COMPARED, _interval, course, note
+from theodolite.gan.dataset import load
+from theodolite.gan.examination import Modes
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("course")
+    sizes = {"steps": 60, "width": 8, "depth": 0, "device": "cpu"}
+    return {
+        name: families.train("gan", folder / name, data=name, objective=objective, **sizes)
+        for name, objective in (("ring8", "relativistic"), ("digits", "minimax"))
+    }
+
+
+def shown(run):
+    config = run.settings(GANConfig)
+    data = load(config)
+    counted = data.counted
+    modes = Modes(counted, counted.weights, counted.weights > 0, np.ones(1), 100) if counted else None
+    return {exhibit.kind + exhibit.title[:12]: exhibit for exhibit in course(data, modes, config.objective, run)}
+
+
+def test_real_samples_cover_the_reals_as_theory_says_and_those_of_one_place_do_not():
+    data = load(GANConfig(data="ring8"))
+    told = note(data, data.train[:2000], tau=0.1)
+    assert told["coverage"] > 0.98
+    assert told["modes"] == 8
+    assert told["high_quality"] > 0.97
+    assert note(data, np.zeros((2000, 2)), tau=0.1) == {"coverage": 0.0, "modes": 0.0, "high_quality": 0.0}
+    assert set(note(load(GANConfig(data="digits")), np.zeros((100, 8, 8)), tau=0.1)) == {"coverage"}
+
+
+def test_the_interval_is_that_of_an_exact_binomial_test():
+    shares = np.array([0.0, 0.3, 0.998, 1.0])
+    low, high = _interval(shares, COMPARED)
+    for share, below, above in zip(shares, low, high, strict=True):
+        exact = binomtest(round(share * COMPARED), COMPARED).proportion_ci(0.95, method="exact")
+        assert_identity(below, exact.low)
+        assert_identity(above, exact.high)
+
+
+def test_a_run_is_noted_thirty_times_and_at_its_end(runs):
+    rows = [row for row in runs["ring8"].metrics() if "coverage" in row]
+    assert len(rows) == 30
+    assert rows[-1]["step"] == 59
+    kept = sorted((runs["ring8"].path / "course").glob("*.npy"))
+    assert [path.stem for path in kept[:2] + kept[-1:]] == ["000000002", "000000004", "000000060"]
+    assert np.load(kept[-1]).shape == (2000, 2)
+
+
+def test_points_are_shown_as_planes_and_images_as_strips(runs):
+    points, images = shown(runs["ring8"]), shown(runs["digits"])
+    assert [name[:5] for name in points] == ["chart", "chart", "chart", "gridT"]
+    assert [name[:5] for name in images] == ["chart", "chart", "galle"]
+    strips = np.load(runs["digits"].exhibits / "course.npy")
+    assert strips.shape == (6, 8, 12 * 8)
+    assert strips.dtype == np.uint8
+
+
+def test_the_value_of_the_game_is_what_the_losses_say(runs):
+    for name, even in (("ring8", -np.log(2)), ("digits", -np.log(4))):
+        rows = runs[name].metrics()
+        chart = next(iter(shown(runs[name]).values()))
+        value, cost, level = (np.array(layer.columns["value"]) for layer in chart.layers)
+        assert 30 <= len(value) == len(rows) <= 60
+        assert_identity(value, np.array([row["penalty"] - row["loss"] for row in rows]))
+        assert_identity(cost, np.array([row["generator_loss"] for row in rows]))
+        assert_identity(level, np.full(len(rows), even))
+
+
+def test_a_run_that_was_never_noted_shows_nothing(runs, tmp_path):
+    begun = families.train("gan", tmp_path / "begun", data="ring8", steps=1, width=4, depth=0, device="cpu")
+    assert shown(begun) == {}
