@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.theory.naming import named_missed
 from tests.tolerances import assert_identity
 
 from theodolite.coverage.heldout import HeldOut
 from theodolite.coverage.missed import conformal_e_values, name_missed, named_by_e_values
-from theodolite.theory.coverage import conformal_p_values, named_missed
+from theodolite.theory.coverage import conformal_p_values
 
 NONE = np.zeros(2)
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, false_discovery_control, kstest, norm
+from tests.theory.naming import benjamini_hochberg, named_missed
 from tests.tolerances import IDENTITY, SINGLE, assert_identity, assert_sampling, assert_single
 
 from theodolite.theory.coverage import (
-    benjamini_hochberg,
     certified_missed_mass,
     clopper_pearson_lower,
     clopper_pearson_upper,
@@ -17,7 +17,6 @@ from theodolite.theory.coverage import (
     fewest_counted_on,
     fidelity,
     missed_mass,
-    named_missed,
     needed_fakes,
     needed_reals,
     overlap,

@@ -116,31 +116,6 @@ def conformal_p_values(calibration_scores: ArrayLike, scores: ArrayLike) -> Floa
     return np.asarray((1 + at_least) / (fakes.size + 1))
 
 
-def benjamini_hochberg(p_values: ArrayLike, level: float) -> NDArray[np.bool_]:
-    """Which hypotheses are rejected at false discovery rate `level`.
-
-    Holds when: the p-values are independent, or positively dependent as conformal ones are.
-    Source: Benjamini & Hochberg (1995), eq. 1; Bates et al. (2023), theorem 2.
-    """
-    p = np.asarray(p_values, dtype=float)
-    ordered = np.sort(p)
-    # R = the largest k with p_(k) ≤ level·k/n; rejected is whatever is at most p_(R)
-    passing = np.flatnonzero(ordered <= level * np.arange(1, p.size + 1) / p.size)
-    return np.zeros(p.shape, dtype=bool) if passing.size == 0 else p <= ordered[passing[-1]]
-
-
-def named_missed(p_values: ArrayLike, tau: float, level: float) -> NDArray[np.bool_]:
-    """Which samples are named missed, so that of those named at most `level` are covered, in expectation.
-
-    The null is "x is covered at more than τ", where p_r < p_θ/τ: P(p ≤ u, null) ≤ u/τ. Hence the division by τ.
-
-    Holds when: the p-values are conformal with a score, and a generator, independent of the tested reals.
-    Source: docs/answers, Q1.c; change of measure and Bates et al. (2023), theorem 2.
-    """
-    p = np.asarray(p_values, dtype=float)
-    return benjamini_hochberg(np.minimum(1.0, p / tau), level)
-
-
 def shared_count(named: ArrayLike) -> Floats:
     """How many of the reals that one half names it counts on, R̃, a count, where two halves share one level.
 
