@@ -1,13 +1,13 @@
 """What an audit of coverage finds where something is missing: power, false discoveries, certificates.
 
-Run: python benchmarks/coverage_power.py [dropped|rare|spread|digits|mnist …]; MNIST is read from the folder MNIST
-(`t10k-images-idx3-ubyte.gz` and `t10k-labels-idx1-ubyte.gz`).
+Run: python benchmarks/coverage_power.py [dropped|rare|spread|digits|mnist …] [--split SEED]; MNIST is read from the
+folder MNIST (`t10k-images-idx3-ubyte.gz` and `t10k-labels-idx1-ubyte.gz`).
 """
 
+import argparse
 import gzip
 import os
 import platform
-import sys
 import time
 from pathlib import Path
 
@@ -63,11 +63,12 @@ def spread():
     audited("64-d, spread × 0.8", real, fake, ratio <= np.log(0.1))
 
 
-def withheld(name, images, labels, reals, tau):
-    """Each class in turn is withheld from the fakes, which are other real images."""
+def withheld(name, images, labels, reals, tau, split):
+    """Each class in turn is withheld from the fakes, which are other real images; `split` says who is which."""
+    name = f"{name}, split {split}"
     rows = []
     for label in range(10):
-        order = np.random.default_rng(0).permutation(len(images))
+        order = np.random.default_rng(split).permutation(len(images))
         real, fake = order[:reals], order[reals:]
         fake = fake[labels[fake] != label]
         rows.append(audited(f"{name} without {label}", images[real], images[fake], labels[real] == label, tau))
@@ -85,7 +86,11 @@ def mnist(folder):
 
 def main():
     """Print a table in Markdown."""
-    wanted = sys.argv[1:] or ["dropped", "rare", "spread", "digits", "mnist"]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", default=["dropped", "rare", "spread", "digits", "mnist"])
+    parser.add_argument("--split", type=int, default=0, help="seed of who is real and who poses as generated")
+    given = parser.parse_args()
+    wanted = given.cases
     print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()}\n")
     print("| case | power | false | truth | certified | TV certified | CPU s |\n|---|---|---|---|---|---|---|")
     if "dropped" in wanted:
@@ -96,9 +101,9 @@ def main():
         spread()
     if "digits" in wanted:
         images, labels = digits()
-        withheld("digits, τ = .5", images, labels, len(images) // 2, 0.5)
+        withheld("digits, τ = .5", images, labels, len(images) // 2, 0.5, given.split)
     if "mnist" in wanted and "MNIST" in os.environ:
-        withheld("MNIST, τ = .1", *mnist(os.environ["MNIST"]), 5000, 0.1)
+        withheld("MNIST, τ = .1", *mnist(os.environ["MNIST"]), 5000, 0.1, given.split)
 
 
 if __name__ == "__main__":
