@@ -99,9 +99,20 @@ def test_a_step_moves_both_players_the_way_each_wants(objective, data):
     assert_single(metrics["generator_loss"], float(game._generator_losses(game._meet(at))["value"].detach()))
 
 
+class Identity(torch.nn.Module):
+    """A discriminator whose score is the sample."""
+
+    def forward(self, x, level=None):
+        return x[:, 0]
+
+
+def played_by_identity(game):
+    game.judge = game.networks["discriminator"] = Identity()
+    return game
+
+
 def test_what_each_player_pays_in_each_game():
-    scores = torch.tensor([0.3, -0.7, 1.1, 0.4])  # of two real samples, then two generated ones
-    met = Met(torch.zeros(2, 1), torch.zeros(2, 1), None)
+    met = Met(torch.tensor([[0.3], [-0.7]]), torch.tensor([[1.1], [0.4]]), None)
     real, fake = np.array([0.3, -0.7]), np.array([1.1, 0.4])
     log_sigmoid = lambda t: -np.log1p(np.exp(-t))  # noqa: E731  # one line of a formula
     value = log_sigmoid(real).mean() + log_sigmoid(-fake).mean()
@@ -111,21 +122,19 @@ def test_what_each_player_pays_in_each_game():
     }
     for objective, (by_discriminator, by_generator) in paid.items():
         config = GANConfig(data="line", objective=objective, **SMALL)
-        game = Game(config, GANTraining(), load(config))
-        game.networks["discriminator"] = lambda inputs: scores
+        game = played_by_identity(Game(config, GANTraining(), load(config)))
         assert_single(cost_of_discriminator(game, met), by_discriminator)
         assert_single(float(game._generator_losses(met)["loss"]), by_generator)
 
 
-def test_under_noise_pairs_weigh_as_their_noise_does():
+def test_under_noise_pairs_weigh_as_the_root_of_their_noise():
     config = GANConfig(data="line", **SMALL)
-    game = Game(config, GANTraining(), load(config))
-    scores = torch.tensor([0.3, -0.7, 1.1, 0.4])
-    game.networks["discriminator"] = lambda inputs, levels: scores
-    met = Met(torch.zeros(2, 1), torch.zeros(2, 1), torch.log(torch.tensor([[0.5], [0.1]])))
+    game = played_by_identity(Game(config, GANTraining(), load(config)))
+    levels = torch.log(torch.tensor([[0.5], [0.1]]))
+    met = Met(torch.tensor([[0.3], [-0.7]]), torch.tensor([[1.1], [0.4]]), levels)
     difference = np.array([0.3 - 1.1, -0.7 - 0.4])
     each = -np.log1p(np.exp(-difference))
-    assert_single(float(game._generator_losses(met)["loss"]), (0.5 * each[0] + 0.1 * each[1]) / 2)
+    assert_single(float(game._generator_losses(met)["loss"]), (0.5**0.5 * each[0] + 0.1**0.5 * each[1]) / 2)
     assert_single(float(game._generator_losses(met)["value"]), each.mean())
 
 

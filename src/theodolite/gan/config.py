@@ -47,7 +47,7 @@ class GANConfig(Settings):
         None,
         gt=0,
         le=100,
-        description="step size of D as a multiple of that of G; by itself 3, of vectors under noise 1",
+        description="step size of D as a multiple of that of G; by itself 3, of vectors under noise 2",
     )
     average: float = Field(0.995, ge=0, lt=1, description="decay of the running average of G, which is what is audited")
     fakes: int = Field(0, ge=0, le=10**7, description="generated samples of the audit; 0: as many as it needs")

@@ -9,6 +9,7 @@ from functools import cache
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from theodolite.engine.loop import fit
@@ -27,7 +28,7 @@ BETAS = {"relativistic": (0.0, 0.99)}  # of Adam: Huang et al. (2024)
 PLAIN_BETAS = (0.5, 0.999)  # of the games without penalties: Radford et al. (2016)
 SMALL_GRADIENT = 1e-6  # what is smaller has no direction: an offset that only shifts all scores has but rounding
 PENALTY, PACE = 0.3, 3.0
-PENALTY_UNDER_NOISE, PACE_UNDER_NOISE = 0.1, 1.0
+PENALTY_UNDER_NOISE, PACE_UNDER_NOISE = 0.1, 2.0
 EVALUATIONS = 30  # in a run
 
 
@@ -114,6 +115,7 @@ class Game(Task):
             "discriminator": discriminator,
             "average": copy.deepcopy(generator).requires_grad_(False),
         }
+        self.judge = discriminator  # the same one, as what wraps it for several processes does not know it
         # D may learn faster than G: two time-scales (Heusel et al. 2017)
         rate = training.learning_rate
         self.rates = {"generator": rate, "discriminator": rate * (pace if config.pace is None else config.pace)}
@@ -123,6 +125,7 @@ class Game(Task):
                 lr=rate,
                 betas=BETAS.get(config.objective, PLAIN_BETAS),
                 eps=SMALL_GRADIENT,
+                fused=True,
             )
             for name, rate in self.rates.items()
         }
@@ -167,8 +170,14 @@ class Game(Task):
         penalty = self.penalty * gradient_penalty(scores, inputs, weights)
         return {"loss": penalty - relativistic_value(*scores.chunk(2)), "penalty": penalty}
 
+    def _scores_to_pass(self, inputs: Tensor, levels: Tensor | None) -> Tensor:
+        """Scores of a D that stands still: nothing is computed for its weights, nor for samples that are real."""
+        weights = {name: weight.detach() for name, weight in self.judge.named_parameters()}
+        scores: Tensor = functional_call(self.judge, weights, (inputs,) if levels is None else (inputs, levels))
+        return scores
+
     def _generator_losses(self, met: Met) -> Mapping[str, Tensor]:
-        real_scores, fake_scores = self._scores(*met.both).chunk(2)
+        real_scores, fake_scores = (self._scores_to_pass(samples, met.level) for samples in (met.real, met.fake))
         if self.config.objective == "minimax":
             value = minimax_value(real_scores, fake_scores)
         elif self.config.objective == "non-saturating":
@@ -178,7 +187,7 @@ class Game(Task):
         if met.level is None:
             return {"loss": value, "value": value}
         # steps towards the balance of far parts, which much noise tells, must not drown in those within a part
-        weights = torch.exp(met.level[:, 0])
+        weights = torch.exp(met.level[:, 0] / 2)
         return {"loss": (weights * F.logsigmoid(real_scores - fake_scores)).mean(), "value": value}
 
     def _reals(self, at: Part) -> Tensor:
