@@ -74,7 +74,7 @@ def test_a_lost_mode_is_mended_and_certified(run, known):
     assert 0.5 < tried.made_at_least < 1
     # the mode gets its due
     assert abs(tried.share - 0.4) < 0.08
-    assert tried.after_inside / tried.fakes == pytest.approx(0.4, abs=0.08)
+    assert abs(tried.after_inside / tried.fakes - 0.4) < 0.08
     assert tried.fidelity_after > 0.9
     assert found.why.startswith("in the missed set, where ")
     assert [part.folder for part in found.components] == ["", "repair/round-1"]

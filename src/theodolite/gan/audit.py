@@ -4,12 +4,13 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from theodolite.gan import exhibits, words
+from theodolite.gan import exhibits, repair_exhibits, words
 from theodolite.gan.config import GANConfig
 from theodolite.gan.dataset import Units
 from theodolite.gan.examination import Examination, Modes, examine
 from theodolite.gan.landscape import Landscape
 from theodolite.gan.model import build_discriminator, build_generator
+from theodolite.gan.plan import plan
 from theodolite.kernel.records import Audit, Measurement
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.verdict import compare
@@ -29,16 +30,22 @@ def audit(run: RunFolder) -> Audit:
         If the data are not those that were trained on, or the weights are missing, damaged or of another plan.
     """
     found = examine(run)
-    planned = [prediction.name for prediction in run.plan.predictions]
+    repair, promised = found.repair, run.plan.predictions
+    if repair is not None and repair.accepted:  # what was withheld has been shown to the repair
+        promised = plan(found.config).predictions
+    planned = [prediction.name for prediction in promised]
     measured = {measurement.name: measurement for measurement in _measurements(found)}
-    findings = compare(run.plan.predictions, [measured[name] for name in planned if name in measured])
+    findings = compare(promised, [measured[name] for name in planned if name in measured])
+    first, *others = words.sentences(found)
+    of_repair = () if repair is None else repair_exhibits.sentences(repair)
+    shown = [] if repair is None else list(repair_exhibits.of(run, repair, found.data))
     return Audit(
         family="gan",
         title=f"A {found.config.objective} GAN on {found.config.data}",
-        sentences=words.sentences(found),
+        sentences=(first, *of_repair, *others)[:4],
         figures=words.figures(found),
         findings=findings,
-        exhibits=tuple(exhibits.of(found, run)),
+        exhibits=(*exhibits.of(found, run), *shown),
         warnings=found.result.warnings,
     )
 

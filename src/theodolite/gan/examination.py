@@ -12,6 +12,7 @@ from theodolite.coverage.result import CoverageResult
 from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import Counted, Dataset, high_quality_shares, reload
 from theodolite.gan.landscape import Landscape, even_score, survey
+from theodolite.gan.repaired import Repair, repair_of
 from theodolite.gan.samples import TrainedGAN
 from theodolite.kernel.runs import RunFolder
 
@@ -63,6 +64,8 @@ class Examination:
         Where they are known.
     landscape
         Where the density is.
+    repair
+        What a repair did, where there was one; after one that was accepted nothing counts as withheld.
     """
 
     config: GANConfig
@@ -73,6 +76,7 @@ class Examination:
     said_fake: Floats
     modes: Modes | None = None
     landscape: Landscape | None = None
+    repair: Repair | None = None
 
 
 def examine(run: RunFolder) -> Examination:
@@ -84,6 +88,9 @@ def examine(run: RunFolder) -> Examination:
         If the data are not those that were trained on, or the weights are missing, damaged or of another plan.
     """
     config, seed = run.settings(GANConfig), run.settings(GANTraining).seed
+    repair = repair_of(run)
+    if repair is not None and repair.accepted:
+        config = config.model_copy(update={"withhold": None})
     data = reload(run, config)
     trained = TrainedGAN(run)
     fake = trained.draw(config.fakes or fakes_to_draw(len(data.held_out), config.tau, config.alpha))
@@ -113,6 +120,7 @@ def examine(run: RunFolder) -> Examination:
         said_fake=_probability(trained, fake, offset),
         modes=_count_modes(data, fake, config.tau) if data.counted is not None else None,
         landscape=survey(trained, data.truth, offset) if data.truth is not None else None,
+        repair=repair,
     )
 
 

@@ -117,7 +117,7 @@ class Repair(Record):
     settings: RepairSettings
     accepted: bool
     why: str
-    rounds: tuple[Round, ...]
+    rounds: tuple[Round, ...] = Field(min_length=1)
     components: tuple[Component, ...] = Field(min_length=1)
     judge: str = Field(default="", pattern=r"^(|repair/round-[0-9]{1,2}/judge)$")
     judge_sha256: str = ""
