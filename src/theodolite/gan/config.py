@@ -47,7 +47,7 @@ class GANConfig(Settings):
         None,
         gt=0,
         le=100,
-        description="step size of D as a multiple of that of G; by itself 3, of vectors under noise 2",
+        description="step size of D as a multiple of that of G; by itself 3, of vectors under noise 4",
     )
     average: float = Field(0.995, ge=0, lt=1, description="decay of the running average of G, which is what is audited")
     fakes: int = Field(0, ge=0, le=10**7, description="generated samples of the audit; 0: as many as it needs")
@@ -65,7 +65,7 @@ class GANConfig(Settings):
 class GANTraining(TrainSettings):
     """Training of the GAN: Adam for both networks, one step each in turn, step sizes to zero along half a cosine."""
 
-    steps: int = Field(5000, ge=1, description="steps of each network in all")
-    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="step size of G at the start")
+    steps: int = Field(6000, ge=1, description="steps of each network in all")
+    learning_rate: float = Field(5e-4, gt=0, allow_inf_nan=False, description="step size of G at the start")
     batch_size: int = Field(256, ge=2, description="real samples a step, over all processes, and as many generated")
     precision: Literal["32-true"] = Field("32-true", description="float32: penalties are gradients of gradients")

@@ -26,9 +26,8 @@ from theodolite.kernel.runs import RunFolder
 
 BETAS = {"relativistic": (0.0, 0.99)}  # of Adam: Huang et al. (2024)
 PLAIN_BETAS = (0.5, 0.999)  # of the games without penalties: Radford et al. (2016)
-SMALL_GRADIENT = 1e-6  # what is smaller has no direction: an offset that only shifts all scores has but rounding
 PENALTY, PACE = 0.3, 3.0
-PENALTY_UNDER_NOISE, PACE_UNDER_NOISE = 0.1, 2.0
+PENALTY_UNDER_NOISE, PACE_UNDER_NOISE = 0.1, 4.0
 EVALUATIONS = 30  # in a run
 
 
@@ -124,7 +123,6 @@ class Game(Task):
                 self.networks[name].parameters(),
                 lr=rate,
                 betas=BETAS.get(config.objective, PLAIN_BETAS),
-                eps=SMALL_GRADIENT,
                 fused=True,
             )
             for name, rate in self.rates.items()
