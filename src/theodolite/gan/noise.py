@@ -13,7 +13,7 @@ FIRST = 0.5  # least noise at the start, where a generator that is still wrong o
 SETTLED = 0.8  # share of the steps after which the least noise is the final one
 FINEST, COARSEST = 0.01, 0.1  # that a final least noise may be
 NEIGHBOUR = 16  # whose distance says how much noise hides no detail that so many samples can show
-DROWNED = 1e-6  # share of a wave that is as good as nothing
+DROWNED = 0.01  # share of a wave that tells nothing: its weights would follow rounding alone
 ASKED = 1024  # samples whose neighbours are looked for
 BLOCK = 16_384  # samples among which they are looked for at once
 
