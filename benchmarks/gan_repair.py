@@ -32,7 +32,7 @@ CLASS = 7
 DIGITS = {
     "data": "digits", "withhold": CLASS, "latent_dim": 32, "batch_size": 128, "learning_rate": 0.002, "steps": 2500,
 }  # fmt: skip
-COLLAPSED = {"data": "grid25", "objective": "minimax", "learning_rate": 0.002, "pace": 2.0, "steps": 1500}
+COLLAPSED = {"data": "grid25", "objective": "minimax", "learning_rate": 0.004, "pace": 1.0, "steps": 1000}
 DRAWN = 20_000
 MADE = 0.01  # share of all samples, of high quality, from which on one of 25 modes counts
 

@@ -10,7 +10,7 @@ from tests.tolerances import assert_single
 
 from theodolite import cli, families
 from theodolite.data.mixtures import Mixture, line
-from theodolite.gan import judge
+from theodolite.gan import judge, mixing
 from theodolite.gan import repair as module
 from theodolite.gan.component import train_component
 from theodolite.gan.config import GANConfig
@@ -33,7 +33,7 @@ def run(tmp_path):
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     monkeypatch.setattr(module, "FRESH", 2000)
-    monkeypatch.setattr(module, "TRIED", 1000)
+    monkeypatch.setattr(mixing, "TRIED", 1000)
     monkeypatch.setattr(judge, "STEPS", 30)
 
 
@@ -53,7 +53,7 @@ def known(monkeypatch):
             return folder, gan
 
         monkeypatch.setattr(module, "TrainedGAN", Own)
-        monkeypatch.setattr(module, "train_component", trained)
+        monkeypatch.setattr(mixing, "train_component", trained)
 
     return of
 
