@@ -34,7 +34,7 @@ def test_sizes_are_those_of_the_built_networks(shape, width, depth, latent_dim):
 def test_a_pyramid_ends_at_a_side_of_about_four():
     sides = [(level.height, level.width, level.features) for level in Pyramid.of((17, 33, 3), 10, 1).levels]
     assert sides == [(17, 33, 10), (9, 17, 20), (5, 9, 40)]
-    assert [level.features for level in Pyramid.of((128, 128), 8, 1).levels] == [8, 16, 32, 32, 32, 32]
+    assert [level.features for level in Pyramid.of((128, 128), 8, 1).levels] == [8, 16, 32, 64, 64, 64]
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_the_gradients_of_the_penalty_are_right():
 def test_pixels_keep_their_places():
     """An image is flattened as (height, width, channels): only the pixels around a changed one change the first map."""
     torch.manual_seed(0)
-    network = ConvolutionalDiscriminator(Pyramid.of((8, 10, 3), 4, 0))
+    network = ConvolutionalDiscriminator(Pyramid.of((8, 10, 3), 4, 1))
     image = torch.zeros(8, 10, 3)
     changed = image.clone()
     changed[2, 7, 1] = 1.0
     seen = []
-    network.blocks[0].register_forward_hook(lambda *call: seen.append(call[2]))
+    network.enter.register_forward_hook(lambda *call: seen.append(call[2]))
     for each in (image, changed):
         network(each.reshape(1, -1))
     rows, columns = torch.nonzero((seen[0] != seen[1])[0].any(dim=0), as_tuple=True)

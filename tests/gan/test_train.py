@@ -11,7 +11,7 @@ from theodolite import families
 from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import load
 from theodolite.gan.noise import FIRST, SETTLED, least_noise
-from theodolite.gan.train import Game, Met, gradient_penalty, minimax_value, relativistic_value
+from theodolite.gan.train import PENALTY, Game, Met, gradient_penalty, minimax_value, relativistic_value
 
 SMALL = {"reals": 400, "width": 16, "depth": 1, "latent_dim": 4, "bits": 1}
 
@@ -73,7 +73,7 @@ class Still:
 
 
 def cost_of_discriminator(game, met):
-    return float(game._discriminator_losses(met)["loss"].detach())
+    return float(game._discriminator_losses(met, game._penalty_at(0))["loss"].detach())
 
 
 def cost_of_generator(game, at):
@@ -159,7 +159,9 @@ def test_the_discriminator_s_step_leaves_no_trace_in_the_generator_s_gradient():
     config = GANConfig(data="line", **SMALL)
     game = Game(config, GANTraining(), load(config))
     game._descend(
-        Still(torch.arange(32)), "discriminator", lambda part: game._discriminator_losses(game._meet(part).detached())
+        Still(torch.arange(32)),
+        "discriminator",
+        lambda part: game._discriminator_losses(game._meet(part).detached(), game._penalty_at(0)),
     )
     assert all(weight.grad is None for weight in game.networks["generator"].parameters())
 
@@ -194,3 +196,50 @@ def test_a_stopped_run_continues_as_if_it_had_not_stopped(tmp_path):
     first, again = load_file(whole.weights), load_file(run.weights)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert {"loss", "generator_loss", "penalty", "modes", "high_quality"} <= set(run.metrics()[-1])
+
+
+def images(tmp_path):
+    """A run's settings and data: small images."""
+    path = tmp_path / "images.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (100, 12, 12, 3), dtype=np.uint8))
+    config = GANConfig(data=str(path), width=4, latent_dim=6, bits=2)
+    return config, load(config)
+
+
+def test_the_penalties_of_images_come_at_every_fourth_step_and_count_as_much_more(tmp_path):
+    config, data = images(tmp_path)
+    game = Game(config, GANTraining(), data)
+    assert [game._penalty_at(number) for number in range(6)] == [4 * PENALTY, 0, 0, 0, 4 * PENALTY, 0]
+    every = Game(config.model_copy(update={"penalise_every": 1}), GANTraining(), data)
+    met = every._meet(Still(torch.arange(16)))
+    costs = [
+        {name: float(value.detach()) for name, value in every._discriminator_losses(met.detached(), gamma).items()}
+        for gamma in (0.0, 0.3, 1.2)
+    ]
+    assert costs[0]["penalty"] == 0
+    assert_single(costs[2]["penalty"], 4 * costs[1]["penalty"])
+    assert_single(costs[2]["loss"] - costs[2]["penalty"], costs[0]["loss"])
+
+
+def test_no_gradient_of_a_standing_discriminator_is_computed(tmp_path):
+    config, data = images(tmp_path)
+    game = Game(config, GANTraining(), data)
+    game._generator_losses(game._meet(Still(torch.arange(8))))["loss"].backward()
+    assert all(weight.grad is None for weight in game.networks["discriminator"].parameters())
+    assert all(weight.grad is not None for weight in game.networks["generator"].parameters())
+
+
+def test_gradients_of_the_penalty_in_bfloat16_are_those_of_float32(tmp_path):
+    config, data = images(tmp_path)
+    torch.manual_seed(0)
+    game = Game(config, GANTraining(), data)
+    found = []
+    for narrow in (False, True):
+        game.networks["discriminator"].zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            met = game._meet(Still(torch.arange(16))).detached()
+            game._discriminator_losses(met, 1.0)["penalty"].backward()
+        weights = game.networks["discriminator"].parameters()
+        found.append(torch.cat([weight.grad.flatten() for weight in weights if weight.grad is not None]))
+    # each of some ten products in a row rounds to 2⁻⁸
+    assert (found[1] - found[0]).norm() / found[0].norm() < 10 * 2**-8

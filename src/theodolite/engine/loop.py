@@ -151,7 +151,7 @@ class _Fitting:
             name: self.fabric.setup_module(network) if name in trained else network.to(self.fabric.device)
             for name, network in self.plain.items()
         }
-        self.task.networks = wrapped
+        self.task.networks, self.task.autocast = wrapped, self.fabric.autocast
         if self.run and self.stored:  # now that they have their precision: float64 does not fit into float32
             checkpoint.restore_networks(self.run.checkpoint, self.stored["networks"], self.plain)
         optimizers: dict[str, Any] = {}

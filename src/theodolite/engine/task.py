@@ -1,9 +1,10 @@
 """What a family trains, and what each of its steps is given."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -107,6 +108,9 @@ class Task:
         Ids are drawn from ``range(sample_count)``, a new permutation each epoch; None for a source that never repeats.
     evaluate_every : int
         Steps between calls of `evaluate`; 0 for never.
+    autocast : function
+        Returns a context in which everything is computed in the precision of the run, as in a wrapped network; for
+        what goes around one.
     """
 
     name: str = "training"
@@ -114,6 +118,7 @@ class Task:
     optimizers: dict[str, torch.optim.Optimizer]
     sample_count: int | None
     evaluate_every: int = 0
+    autocast: Callable[[], AbstractContextManager[Any]] = staticmethod(nullcontext)
 
     def step(self, at: Step) -> Mapping[str, float]:
         """Do one whole training step and return its metrics, ``"loss"`` among them."""

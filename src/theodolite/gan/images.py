@@ -1,6 +1,7 @@
 """Convolutional generator and discriminator for images: residual blocks on a pyramid of maps, no batch statistics."""
 
 import math
+from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -58,10 +59,9 @@ class ConvolutionalGenerator(nn.Module):
         super().__init__()
         self.levels = pyramid.levels[::-1]
         self.enter = nn.Linear(latent_dim, pyramid.coarsest.pixels * pyramid.coarsest.features)
-        self.blocks = nn.ModuleList(_blocks(level, pyramid.depth) for level in self.levels)
+        self.blocks = nn.ModuleList(_blocks(level, pyramid.depth) for level in self.levels[:-1])
         self.narrow = nn.ModuleList(
-            nn.Conv2d(coarse.features, fine.features, 1, bias=False)
-            for coarse, fine in zip(self.levels, self.levels[1:], strict=False)
+            nn.Conv2d(coarse.features, fine.features, 1, bias=False) for coarse, fine in pairwise(self.levels)
         )
         self.leave = nn.Conv2d(pyramid.levels[0].features, pyramid.channels, KERNEL, padding="same")
         _start_ends(self.enter, self.narrow, self.leave)
@@ -69,9 +69,9 @@ class ConvolutionalGenerator(nn.Module):
     def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch pixels"]:
         """Generate one image a row, its pixels in the order (height, width, channels)."""
         height, width, features = self.levels[0]
-        x = self.blocks[0](self.enter(z).view(-1, features, height, width))
-        for level, narrow, blocks in zip(self.levels[1:], self.narrow, self.blocks[1:], strict=False):
-            x = blocks(F.interpolate(narrow(x), size=level[:2], mode="nearest"))
+        x = self.enter(z).view(-1, features, height, width)
+        for blocks, narrow, (height, width, _) in zip(self.blocks, self.narrow, self.levels[1:], strict=True):
+            x = F.interpolate(narrow(blocks(x)), size=(height, width), mode="nearest")
         image: Tensor = self.leave(F.leaky_relu(x, SLOPE))
         return image.permute(0, 2, 3, 1).flatten(1)
 
@@ -83,10 +83,9 @@ class ConvolutionalDiscriminator(nn.Module):
         super().__init__()
         self.levels, self.channels = pyramid.levels, pyramid.channels
         self.enter = nn.Conv2d(pyramid.channels, pyramid.levels[0].features, KERNEL, padding="same")
-        self.blocks = nn.ModuleList(_blocks(level, pyramid.depth) for level in self.levels)
+        self.blocks = nn.ModuleList(_blocks(level, pyramid.depth) for level in self.levels[1:])
         self.widen = nn.ModuleList(
-            nn.Conv2d(fine.features, coarse.features, 1, bias=False)
-            for fine, coarse in zip(self.levels, self.levels[1:], strict=False)
+            nn.Conv2d(fine.features, coarse.features, 1, bias=False) for fine, coarse in pairwise(self.levels)
         )
         self.leave = nn.Linear(pyramid.coarsest.pixels * pyramid.coarsest.features, 1)
         _start_ends(self.enter, self.widen, self.leave)
@@ -94,8 +93,8 @@ class ConvolutionalDiscriminator(nn.Module):
     def forward(self, pixels: Float[Tensor, "batch pixels"]) -> Float[Tensor, "batch one"]:
         """Score one image a row, its pixels in the order (height, width, channels)."""
         height, width, _ = self.levels[0]
-        x = self.blocks[0](self.enter(pixels.view(-1, height, width, self.channels).permute(0, 3, 1, 2)))
-        for widen, blocks in zip(self.widen, self.blocks[1:], strict=True):
+        x = self.enter(pixels.view(-1, height, width, self.channels).permute(0, 3, 1, 2))
+        for widen, blocks in zip(self.widen, self.blocks, strict=True):
             # a side that is odd keeps its last row, averaged over what is there
             x = blocks(widen(F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)))
         score: Tensor = self.leave(F.leaky_relu(x, SLOPE).flatten(1))

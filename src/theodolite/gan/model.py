@@ -73,7 +73,10 @@ class Generator(nn.Module):
         """Generate one sample from each row of standard normal draws: z is signs, then the others, scaled."""
         z = torch.cat([torch.sign(normal[:, : self.bits]), self.spread * normal[:, self.bits :]], dim=1)
         x: Tensor = self.body(z)
-        return x if self.bounds is None else torch.lerp(self.bounds[0], self.bounds[1], torch.sigmoid(x))
+        if self.bounds is None:
+            return x
+        low, high = self.bounds
+        return torch.lerp(low, high, torch.sigmoid(x.to(low.dtype)))
 
 
 class Discriminator(nn.Module):

@@ -1,12 +1,13 @@
 """Sizes of the convolutional networks: the maps of an image from its own side down to a side of about four."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 SMALLEST = 8  # side of an image that is halved at least once, and left a side of at least 4
 LARGEST = 128
 KERNEL = 3
-WIDEST = 4  # times the width of the finest map: no map has more features
+WIDEST = 8  # times the width of the finest map: no map has more features
 
 
 class Level(NamedTuple):
@@ -33,7 +34,7 @@ class Pyramid:
     levels : tuple of Level
         The first has the sides of the image.
     depth : int
-        Residual blocks at each level, of two 3 × 3 convolutions.
+        Residual blocks, of two 3 × 3 convolutions, at each level but the finest, where they would cost most.
     """
 
     channels: int
@@ -68,11 +69,9 @@ def parameters(pyramid: Pyramid, latent_dim: int) -> tuple[int, int]:
     coarsest, finest = pyramid.coarsest, pyramid.levels[0]
     size = coarsest.pixels * coarsest.features
     image = KERNEL**2 * finest.features * pyramid.channels
-    inside = sum(pyramid.depth * 2 * (KERNEL**2 * level.features + 1) * level.features for level in pyramid.levels)
+    inside = sum(pyramid.depth * 2 * (KERNEL**2 * level.features + 1) * level.features for level in pyramid.levels[1:])
     # a 1 × 1 convolution without offsets changes the features between two levels
-    between = sum(
-        fine.features * coarse.features for fine, coarse in zip(pyramid.levels, pyramid.levels[1:], strict=False)
-    )
+    between = sum(fine.features * coarse.features for fine, coarse in pairwise(pyramid.levels))
     generator = (latent_dim + 1) * size + inside + between + image + pyramid.channels
     return generator, image + finest.features + inside + between + size + 1
 
@@ -82,10 +81,7 @@ def multiplications(pyramid: Pyramid, latent_dim: int) -> tuple[int, int]:
     coarsest, finest = pyramid.coarsest, pyramid.levels[0]
     size = coarsest.pixels * coarsest.features
     image = KERNEL**2 * finest.features * pyramid.channels * finest.pixels
-    inside = sum(pyramid.depth * 2 * KERNEL**2 * level.features**2 * level.pixels for level in pyramid.levels)
+    inside = sum(pyramid.depth * 2 * KERNEL**2 * level.features**2 * level.pixels for level in pyramid.levels[1:])
     # both networks change the features on the coarser map
-    between = sum(
-        fine.features * coarse.features * coarse.pixels
-        for fine, coarse in zip(pyramid.levels, pyramid.levels[1:], strict=False)
-    )
+    between = sum(fine.features * coarse.features * coarse.pixels for fine, coarse in pairwise(pyramid.levels))
     return latent_dim * size + inside + between + image, image + inside + between + size

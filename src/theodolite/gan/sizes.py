@@ -10,7 +10,7 @@ from theodolite.gan.config import GANConfig
 from theodolite.gan.pyramid import LARGEST, SMALLEST, Pyramid, suits
 from theodolite.kernel.errors import UsageError
 
-WIDTHS = {"fully-connected": 128, "convolutional": 32}
+WIDTHS = {"fully-connected": 128, "convolutional": 16}
 WORTH_CONVOLVING = 12  # pixels a side; below, fully connected networks learn more in the same time
 DEPTHS = {"fully-connected": 2, "convolutional": 1}
 DEPTH_UNDER_NOISE = 1  # waves do what a further block would
@@ -60,7 +60,7 @@ class Architecture:
         blocks = f"{self.depth} residual block" + "s" * (self.depth != 1)
         if self.kind == "fully-connected":
             return f"{blocks} of {self.width}"
-        sides = ", ".join(f"{level.height} × {level.width}" for level in self.pyramid.levels)
+        sides = ", ".join(f"{level.height} × {level.width}" for level in self.pyramid.levels[1:])
         return f"{blocks} at {sides}"
 
 

@@ -21,6 +21,7 @@ from theodolite.gan.course import GENERATED, keep, note
 from theodolite.gan.dataset import Dataset, load, record
 from theodolite.gan.model import NoisyDiscriminator, build_discriminator, build_generator
 from theodolite.gan.noise import GREATEST, least_noise, lowest_level
+from theodolite.gan.sizes import architecture
 from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.runs import RunFolder
 
@@ -28,6 +29,7 @@ BETAS = {"relativistic": (0.0, 0.99)}  # of Adam: Huang et al. (2024)
 PLAIN_BETAS = (0.5, 0.999)  # of the games without penalties: Radford et al. (2016)
 PENALTY, PACE = 0.3, 3.0
 PENALTY_UNDER_NOISE, PACE_UNDER_NOISE = 0.1, 4.0
+LAZINESS = 4  # steps of convolutional networks between penalties, which cost more than the rest of a step
 EVALUATIONS = 30  # in a run
 
 
@@ -109,6 +111,8 @@ class Game(Task):
             discriminator.inputs.least.fill_(math.log(self.least_noise))
             penalty, pace = PENALTY_UNDER_NOISE, PACE_UNDER_NOISE
         self.penalty = penalty if config.penalty is None else config.penalty
+        convolutional = architecture(config, data.units.shape).kind == "convolutional"
+        self.penalise_every = config.penalise_every or (LAZINESS if convolutional else 1)
         self.networks: dict[str, nn.Module] = {
             "generator": generator,
             "discriminator": discriminator,
@@ -136,7 +140,10 @@ class Game(Task):
         def meet(part: Part) -> Met:
             return self._meet(part)
 
-        means = self._descend(at, "discriminator", lambda part: self._discriminator_losses(meet(part).detached()))
+        def of_discriminator(part: Part) -> Mapping[str, Tensor]:
+            return self._discriminator_losses(meet(part).detached(), self._penalty_at(part.number))
+
+        means = self._descend(at, "discriminator", of_discriminator)
         generator_loss = self._descend(at, "generator", lambda part: self._generator_losses(meet(part)))["value"]
         self._follow(at.number)
         return {**means, "generator_loss": generator_loss}
@@ -156,23 +163,31 @@ class Game(Task):
         scores: Tensor = self.networks["discriminator"](*(inputs,) if levels is None else (inputs, levels))
         return scores
 
-    def _discriminator_losses(self, met: Met) -> Mapping[str, Tensor]:
-        inputs, levels = met.both
+    def _penalty_at(self, number: int) -> float:
+        """Weight γ of the penalties at a step: at some steps nothing, at others as much more (Karras et al. 2020)."""
         if self.config.objective != "relativistic":
-            return {"loss": -minimax_value(*self._scores(inputs, levels).chunk(2)), "penalty": torch.zeros(())}
+            return 0.0
+        return 0.0 if number % self.penalise_every else self.penalise_every * self.penalty
+
+    def _discriminator_losses(self, met: Met, gamma: float) -> Mapping[str, Tensor]:
+        inputs, levels = met.both
+        value = relativistic_value if self.config.objective == "relativistic" else minimax_value
+        if not gamma:
+            return {"loss": -value(*self._scores(inputs, levels).chunk(2)), "penalty": torch.zeros(())}
         inputs.requires_grad_(True)
         scores = self._scores(inputs, levels)
         # D changes over lengths that grow with the noise: so do the lengths over which its slope is weighed
         weights = None if levels is None else torch.exp(2 * levels[:, 0])
         # the mean over reals and generated samples together is half of R1 + R2, and γ/2 (R1 + R2) is asked for
-        penalty = self.penalty * gradient_penalty(scores, inputs, weights)
-        return {"loss": penalty - relativistic_value(*scores.chunk(2)), "penalty": penalty}
+        penalty = gamma * gradient_penalty(scores, inputs, weights)
+        return {"loss": penalty - value(*scores.chunk(2)), "penalty": penalty}
 
     def _scores_to_pass(self, inputs: Tensor, levels: Tensor | None) -> Tensor:
         """Scores of a D that stands still: nothing is computed for its weights, nor for samples that are real."""
         weights = {name: weight.detach() for name, weight in self.judge.named_parameters()}
-        scores: Tensor = functional_call(self.judge, weights, (inputs,) if levels is None else (inputs, levels))
-        return scores
+        with self.autocast():
+            scores: Tensor = functional_call(self.judge, weights, (inputs,) if levels is None else (inputs, levels))
+        return scores.float()
 
     def _generator_losses(self, met: Met) -> Mapping[str, Tensor]:
         real_scores, fake_scores = (self._scores_to_pass(samples, met.level) for samples in (met.real, met.fake))
