@@ -5,6 +5,7 @@ import torch
 from beartype import beartype
 from jaxtyping import TypeCheckError, jaxtyped
 from tests.tolerances import SINGLE, assert_single
+from torch import nn
 
 from theodolite.gan.config import GANConfig
 from theodolite.gan.dataset import load
@@ -16,6 +17,7 @@ from theodolite.gan.model import (
     ResidualMLP,
     build_discriminator,
     build_generator,
+    squared_slopes,
 )
 
 
@@ -113,3 +115,22 @@ def test_no_row_sees_another(data):
     discriminator = build_discriminator(config, units)
     x = torch.randn(6, len(units.centre))
     assert_single(discriminator(x)[2].detach(), discriminator(x[2:3])[0].detach())
+
+
+def test_slopes_of_a_quadratic_are_its_gradient_squared():
+    # D(x) = ½ xᵀ A x has the gradient A x
+    A = torch.tensor([[2.0, 0.5], [0.5, 1.0]])
+
+    class Quadratic(nn.Module):
+        def forward(self, x):
+            return 0.5 * ((x @ A) * x).sum(dim=1, keepdim=True)
+
+    x = torch.randn(20, 2)
+    scores, slopes = Discriminator(Quadratic())(x, sloped=True).unbind(1)
+    assert_single(scores.detach(), Discriminator(Quadratic())(x))
+    assert_single(slopes.detach(), (x @ A).square().sum(dim=1))
+    # and they can be descended: their own gradient in x is 2 Aᵀ A x
+    x.requires_grad_(True)
+    own = squared_slopes(Discriminator(Quadratic())(x), x)
+    (slope,) = torch.autograd.grad(own.sum(), x)
+    assert_single(slope, (2 * x @ A @ A).detach())

@@ -79,6 +79,19 @@ class Generator(nn.Module):
         return torch.lerp(low, high, torch.sigmoid(x.to(low.dtype)))
 
 
+Scores = Float[Tensor, "batch"]
+Level = Float[Tensor, "batch one"]
+
+
+def squared_slopes(scores: Scores, inputs: Float[Tensor, "batch features"]) -> Scores:
+    """‖∇ₓ D(x)‖² of each row, to be descended in its turn: on real samples R1 is its mean, on generated ones R2.
+
+    Source: Mescheder et al. (2018), eq. 9 and 10.
+    """
+    (gradient,) = torch.autograd.grad(scores.sum(), inputs, create_graph=True)
+    return gradient.square().sum(dim=1)
+
+
 class Discriminator(nn.Module):
     """The score of a sample: in the minimax game the logit of D(x); in the relativistic one only differences count."""
 
@@ -86,23 +99,33 @@ class Discriminator(nn.Module):
         super().__init__()
         self.body = body
 
-    def forward(self, x: Float[Tensor, "batch features"]) -> Float[Tensor, "batch"]:
-        """Score each row on its own."""
+    def forward(
+        self, x: Float[Tensor, "batch features"], level: Level | None = None, sloped: bool = False
+    ) -> Float[Tensor, "batch *two"]:
+        """Score each row on its own, (batch,); where `sloped`, with the squared slope beside it, (batch, 2).
+
+        The slope is taken in here because what wraps a network, for bfloat16, lets no gradient of its outputs pass.
+        """
+        if not sloped:
+            return self._score(x, level)
+        x = x.detach().requires_grad_(True)
+        scores = self._score(x, level).float()
+        return torch.stack([scores, squared_slopes(scores, x)], dim=1)
+
+    def _score(self, x: Float[Tensor, "batch features"], level: Level | None) -> Scores:
+        del level  # there is no noise
         score: Tensor = self.body(x)[:, 0]
         return score
 
 
 class NoisyDiscriminator(Discriminator):
-    """The score of a sample under noise of a known level."""
+    """The score of a sample under noise of a known level, the log of its standard deviation; by itself the least."""
 
     def __init__(self, body: nn.Module, inputs: NoisyInputs) -> None:
         super().__init__(body)
         self.inputs = inputs
 
-    def forward(
-        self, x: Float[Tensor, "batch features"], level: Float[Tensor, "batch one"] | None = None
-    ) -> Float[Tensor, "batch"]:
-        """Score each row on its own; `level` is the log of the noise's standard deviation, by itself the least."""
+    def _score(self, x: Float[Tensor, "batch features"], level: Level | None) -> Scores:
         score: Tensor = self.body(self.inputs(x, level))[:, 0]
         return score
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -48,20 +47,6 @@ def relativistic_value(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     Source: Jolicoeur-Martineau (2019); Huang et al. (2024), eq. 2, with f(t) = −log(1 + exp(−t)).
     """
     return F.logsigmoid(real_scores - fake_scores).mean()
-
-
-def gradient_penalty(
-    scores: Float[Tensor, "batch"],
-    inputs: Float[Tensor, "batch *sample"],
-    weights: Float[Tensor, "batch"] | None = None,
-) -> Tensor:
-    """E w·‖∇ₓ D(x)‖², over the rows of `inputs`: R1 on real samples, R2 on generated ones; w is 1 where not given.
-
-    Source: Mescheder et al. (2018), eq. 9 and 10.
-    """
-    (gradient,) = torch.autograd.grad(scores.sum(), inputs, create_graph=True)
-    squares = gradient.square().sum(dim=1)
-    return squares.mean() if weights is None else (weights * squares).mean()
 
 
 @dataclass(frozen=True)
@@ -159,10 +144,6 @@ class Game(Task):
         on_real, on_fake = noise.chunk(2, dim=1)
         return Met(real + on_real, fake + on_fake, level)
 
-    def _scores(self, inputs: Tensor, levels: Tensor | None) -> Tensor:
-        scores: Tensor = self.networks["discriminator"](*(inputs,) if levels is None else (inputs, levels))
-        return scores
-
     def _penalty_at(self, number: int) -> float:
         """Weight γ of the penalties at a step: at some steps nothing, at others as much more (Karras et al. 2020)."""
         if self.config.objective != "relativistic":
@@ -173,20 +154,21 @@ class Game(Task):
         inputs, levels = met.both
         value = relativistic_value if self.config.objective == "relativistic" else minimax_value
         if not gamma:
-            return {"loss": -value(*self._scores(inputs, levels).chunk(2)), "penalty": torch.zeros(())}
-        inputs.requires_grad_(True)
-        scores = self._scores(inputs, levels)
-        # D changes over lengths that grow with the noise: so do the lengths over which its slope is weighed
-        weights = None if levels is None else torch.exp(2 * levels[:, 0])
+            scores = self.networks["discriminator"](inputs, levels)
+            return {"loss": -value(*scores.chunk(2)), "penalty": torch.zeros(())}
+        scores, slopes = self.networks["discriminator"](inputs, levels, sloped=True).unbind(1)
+        if levels is not None:
+            # D changes over lengths that grow with the noise: so do the lengths over which its slope is weighed
+            slopes = torch.exp(2 * levels[:, 0]) * slopes
         # the mean over reals and generated samples together is half of R1 + R2, and γ/2 (R1 + R2) is asked for
-        penalty = gamma * gradient_penalty(scores, inputs, weights)
+        penalty = gamma * slopes.mean()
         return {"loss": penalty - value(*scores.chunk(2)), "penalty": penalty}
 
     def _scores_to_pass(self, inputs: Tensor, levels: Tensor | None) -> Tensor:
         """Scores of a D that stands still: nothing is computed for its weights, nor for samples that are real."""
         weights = {name: weight.detach() for name, weight in self.judge.named_parameters()}
         with self.autocast():
-            scores: Tensor = functional_call(self.judge, weights, (inputs,) if levels is None else (inputs, levels))
+            scores: Tensor = functional_call(self.judge, weights, (inputs, levels))
         return scores.float()
 
     def _generator_losses(self, met: Met) -> Mapping[str, Tensor]:
