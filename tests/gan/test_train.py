@@ -119,7 +119,7 @@ def test_under_noise_pairs_weigh_as_the_root_of_their_noise():
     levels = torch.log(torch.tensor([[0.5], [0.1]]))
     met = Met(torch.tensor([[0.3], [-0.7]]), torch.tensor([[1.1], [0.4]]), levels)
     difference = np.array([0.3 - 1.1, -0.7 - 0.4])
-    each = -np.log1p(np.exp(-difference))
+    each = np.log1p(np.exp(difference))
     assert_single(float(game._generator_losses(met)["loss"]), (0.5**0.5 * each[0] + 0.1**0.5 * each[1]) / 2)
     assert_single(float(game._generator_losses(met)["value"]), each.mean())
 

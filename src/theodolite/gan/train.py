@@ -42,7 +42,7 @@ def minimax_value(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
 
 
 def relativistic_value(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """E log sigmoid(D(x) − D(G(z))) over pairs, in nats: maximised by D, minimised by G; −log 2 where they agree.
+    """E log sigmoid(D(x) − D(G(z))) over pairs, in nats: maximised by D; −log 2 where the samples agree.
 
     Source: Jolicoeur-Martineau (2019); Huang et al. (2024), eq. 2, with f(t) = −log(1 + exp(−t)).
     """
@@ -175,15 +175,13 @@ class Game(Task):
         real_scores, fake_scores = (self._scores_to_pass(samples, met.level) for samples in (met.real, met.fake))
         if self.config.objective == "minimax":
             value = minimax_value(real_scores, fake_scores)
-        elif self.config.objective == "non-saturating":
-            value = -F.logsigmoid(fake_scores).mean()
-        else:
-            value = relativistic_value(real_scores, fake_scores)
-        if met.level is None:
             return {"loss": value, "value": value}
+        # the cost of not passing for real, alone or beside a real sample: D shows the way even where it is sure
+        others = real_scores if self.config.objective == "relativistic" else torch.zeros_like(fake_scores)
+        each = -F.logsigmoid(fake_scores - others)
         # steps towards the balance of far parts, which much noise tells, must not drown in those within a part
-        weights = torch.exp(met.level[:, 0] / 2)
-        return {"loss": (weights * F.logsigmoid(real_scores - fake_scores)).mean(), "value": value}
+        weights = torch.ones_like(each) if met.level is None else torch.exp(met.level[:, 0] / 2)
+        return {"loss": (weights * each).mean(), "value": each.mean()}
 
     def _reals(self, at: Part) -> Tensor:
         """Real samples of this part; those on a grid are spread over their cells, as a smooth G could never hit it."""
