@@ -1,4 +1,4 @@
-"""Generator and discriminator: shapes, bounds, bits, and that no row sees another."""
+"""Generator and discriminator: shapes, bits, and that no row sees another."""
 
 import pytest
 import torch

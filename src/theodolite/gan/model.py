@@ -46,7 +46,7 @@ class ResidualMLP(nn.Module):
 
 
 class Generator(nn.Module):
-    """G: Z → X, in the units of `Units.standardise`.
+    """G: Z → X, in the units of `Units.standardise`; beyond the range of the data only until they are written.
 
     Parameters
     ----------
@@ -54,29 +54,21 @@ class Generator(nn.Module):
         From z to one number a feature.
     bits : int
         How many coordinates of z are ±1.
-    bounds : (2, features) tensor or None
-        Where samples are bounded: half a grain below the least value, and half a grain above the greatest.
     spread : float
         Standard deviation of the other coordinates of z.
     """
 
-    bounds: Tensor | None
-
-    def __init__(self, body: nn.Module, bits: int, bounds: Tensor | None = None, spread: float = 1.0) -> None:
+    def __init__(self, body: nn.Module, bits: int, spread: float = 1.0) -> None:
         super().__init__()
         self.body = body
         self.bits = bits
         self.spread = spread
-        self.register_buffer("bounds", bounds, persistent=False)
 
     def forward(self, normal: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch features"]:
         """Generate one sample from each row of standard normal draws: z is signs, then the others, scaled."""
         z = torch.cat([torch.sign(normal[:, : self.bits]), self.spread * normal[:, self.bits :]], dim=1)
         x: Tensor = self.body(z)
-        if self.bounds is None:
-            return x
-        low, high = self.bounds
-        return torch.lerp(low, high, torch.sigmoid(x.to(low.dtype)))
+        return x
 
 
 Scores = Float[Tensor, "batch"]
@@ -137,11 +129,7 @@ def build_generator(config: GANConfig, units: Units) -> Generator:
         body: nn.Module = ConvolutionalGenerator(of.latent_dim, of.pyramid)
     else:
         body = ResidualMLP(of.latent_dim, of.features, of.width, of.depth)
-    bounds = None
-    if units.grain:
-        edges = torch.tensor([[units.low - units.grain / 2], [units.high + units.grain / 2]])
-        bounds = (edges - torch.tensor(units.centre)) / units.scale
-    return Generator(body, config.bits, bounds, QUIET if of.noisy else 1.0)
+    return Generator(body, config.bits, QUIET if of.noisy else 1.0)
 
 
 def build_discriminator(config: GANConfig, units: Units) -> Discriminator:
