@@ -11,7 +11,7 @@ from theodolite import families
 from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import load
 from theodolite.gan.noise import FIRST, SETTLED, least_noise
-from theodolite.gan.train import PENALTY, Game, Met, minimax_value, relativistic_value
+from theodolite.gan.train import Game, Met, minimax_value, relativistic_value
 
 SMALL = {"reals": 400, "width": 16, "depth": 1, "latent_dim": 4, "bits": 1}
 
@@ -195,7 +195,7 @@ def images(tmp_path):
 def test_the_penalties_of_images_come_at_every_fourth_step_and_count_as_much_more(tmp_path):
     config, data = images(tmp_path)
     game = Game(config, GANTraining(), data)
-    assert [game._penalty_at(number) for number in range(6)] == [4 * PENALTY, 0, 0, 0, 4 * PENALTY, 0]
+    assert [game._penalty_at(number) for number in range(6)] == [20, 0, 0, 0, 20, 0]
     every = Game(config.model_copy(update={"penalise_every": 1}), GANTraining(), data)
     met = every._meet(Still(torch.arange(16)))
     costs = [

@@ -47,7 +47,8 @@ class GANConfig(Settings):
         None,
         ge=0,
         le=1e6,
-        description="weight γ of R1 + R2, where relativistic; by itself 0.3, of vectors 0.1 times the noise's variance",
+        description="weight γ of R1 + R2, where relativistic; by itself 0.1 times the noise's variance for vectors, "
+        "0.3 for small images, 5 for others",
     )
     penalise_every: int | None = Field(
         None, ge=1, le=1000, description="steps between penalties, then as much stronger; by itself 1, of images 4"
@@ -56,7 +57,7 @@ class GANConfig(Settings):
         None,
         gt=0,
         le=100,
-        description="step size of D as a multiple of that of G; by itself 3, of vectors under noise 4",
+        description="step size of D as a multiple of that of G; by itself 4 for vectors under noise, else 1",
     )
     average: float = Field(0.995, ge=0, lt=1, description="decay of the running average of G, which is what is audited")
     fakes: int = Field(0, ge=0, le=10**7, description="generated samples of the audit; 0: as many as it needs")

@@ -71,7 +71,7 @@ class ConvolutionalGenerator(nn.Module):
         height, width, features = self.levels[0]
         x = self.enter(z).view(-1, features, height, width)
         for blocks, narrow, (height, width, _) in zip(self.blocks, self.narrow, self.levels[1:], strict=True):
-            x = F.interpolate(narrow(blocks(x)), size=(height, width), mode="nearest")
+            x = F.interpolate(narrow(blocks(x)), size=(height, width), mode="bilinear")
         image: Tensor = self.leave(F.leaky_relu(x, SLOPE))
         return image.permute(0, 2, 3, 1).flatten(1)
 

@@ -26,8 +26,9 @@ from theodolite.kernel.runs import RunFolder
 
 BETAS = {"relativistic": (0.0, 0.99)}  # of Adam: Huang et al. (2024)
 PLAIN_BETAS = (0.5, 0.999)  # of the games without penalties: Radford et al. (2016)
-PENALTY, PACE = 0.3, 3.0
-PENALTY_UNDER_NOISE, PACE_UNDER_NOISE = 0.1, 4.0
+# weight of the penalties, and step size of D as a multiple of that of G, where the settings leave them open
+PENALTIES = {"under noise": 0.1, "fully-connected": 0.3, "convolutional": 5.0}
+PACES = {"under noise": 4.0, "fully-connected": 1.0, "convolutional": 1.0}
 LAZINESS = 4  # steps of convolutional networks between penalties, which cost more than the rest of a step
 EVALUATIONS = 30  # in a run
 
@@ -90,14 +91,13 @@ class Game(Task):
         self.reals = torch.from_numpy(data.units.standardise(data.train)).float()
         self.sample_count = len(self.reals)
         self.least_noise: float | None = None
-        penalty, pace = PENALTY, PACE
+        kind: str = architecture(config, data.units.shape).kind
+        self.penalise_every = config.penalise_every or (LAZINESS if kind == "convolutional" else 1)
         if isinstance(discriminator, NoisyDiscriminator):
             self.least_noise = least_noise(self.reals)
             discriminator.inputs.least.fill_(math.log(self.least_noise))
-            penalty, pace = PENALTY_UNDER_NOISE, PACE_UNDER_NOISE
-        self.penalty = penalty if config.penalty is None else config.penalty
-        convolutional = architecture(config, data.units.shape).kind == "convolutional"
-        self.penalise_every = config.penalise_every or (LAZINESS if convolutional else 1)
+            kind = "under noise"
+        self.penalty = PENALTIES[kind] if config.penalty is None else config.penalty
         self.networks: dict[str, nn.Module] = {
             "generator": generator,
             "discriminator": discriminator,
@@ -106,7 +106,7 @@ class Game(Task):
         self.judge = discriminator  # the same one, as what wraps it for several processes does not know it
         # D may learn faster than G: two time-scales (Heusel et al. 2017)
         rate = training.learning_rate
-        self.rates = {"generator": rate, "discriminator": rate * (pace if config.pace is None else config.pace)}
+        self.rates = {"generator": rate, "discriminator": rate * (config.pace or PACES[kind])}
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             name: torch.optim.Adam(
                 self.networks[name].parameters(),
