@@ -7,6 +7,7 @@ from tests.tolerances import assert_identity
 
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.losses import SMOOTH, reconstruction_loss, to_pixels, to_tensor
+from theodolite.video_unet.similarity import structural_similarity
 
 
 def slow_loss(made, clip, weight, penalty):
@@ -29,9 +30,23 @@ def slow_loss(made, clip, weight, penalty):
 def test_the_loss_is_that_of_a_slow_loop(loss, penalty, frames):
     random = np.random.default_rng(0)
     made, clip = random.random((2, 2, 3, frames, 3, 4))
-    config = VideoUNetConfig(loss=loss, temporal_weight=0.7)
+    config = VideoUNetConfig(loss=loss, temporal_weight=0.7, structural_weight=0)
     fast = reconstruction_loss(config, torch.from_numpy(made), torch.from_numpy(clip))
     assert_identity(fast.item(), slow_loss(made, clip, 0.7, penalty))
+
+
+def test_structure_is_weighed_beside_the_pixels():
+    made, clip = torch.rand(2, 2, 3, 4, 12, 13, dtype=torch.float64)
+    without, with_it = (
+        reconstruction_loss(VideoUNetConfig(structural_weight=weight), made, clip).item() for weight in (0.0, 0.3)
+    )
+    assert_identity(with_it - without, 0.3 * (1 - structural_similarity(made, clip).item()) / 2)
+
+
+def test_plain_squared_error_is_the_mean_square_alone():
+    made, clip = torch.rand(2, 2, 3, 4, 5, 6, dtype=torch.float64)
+    config = VideoUNetConfig(loss="squared", temporal_weight=0, structural_weight=0)
+    assert_identity(reconstruction_loss(config, made, clip).item(), np.mean((made - clip).numpy() ** 2))
 
 
 def test_a_perfect_reconstruction_costs_nothing_and_has_a_gradient():
@@ -39,7 +54,7 @@ def test_a_perfect_reconstruction_costs_nothing_and_has_a_gradient():
     made = clip.clone().requires_grad_(True)
     loss = reconstruction_loss(VideoUNetConfig(), made, clip)
     loss.backward()
-    assert loss.item() == 0
+    assert_identity(loss.item(), 0)
     assert torch.isfinite(made.grad).all()
 
 

@@ -30,8 +30,13 @@ class VideoUNetConfig(Settings):
     code_channels: int | None = Field(None, ge=1, description="channels of the deepest map; by default base · 2^stages")
     skips: bool = Field(True, description="join each encoder block's map to the decoder block at its height")
     compare_skips: bool = Field(True, description="train the same network without skips (or with them) beside it")
-    loss: Literal["charbonnier", "squared"] = Field("charbonnier", description="charbonnier is a smooth absolute error")
+    loss: Literal["charbonnier", "squared"] = Field(
+        "charbonnier", description="of a pixel: a smooth absolute error, or its square (plain with both weights 0)"
+    )
     temporal_weight: float = Field(0.5, ge=0.0, le=1e6, description="weight of the loss of frame-to-frame differences")
+    structural_weight: float = Field(
+        0.1, ge=0.0, le=1e6, description="weight of (1 − SSIM)/2, in windows over space and time"
+    )
 
     @model_validator(mode="after")
     def _sizes_work(self) -> Self:

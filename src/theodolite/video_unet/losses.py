@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from theodolite.video_unet.config import VideoUNetConfig
+from theodolite.video_unet.similarity import structural_similarity
 
 Clip = Float[Tensor, "batch channels frames height width"]
 
@@ -16,15 +17,24 @@ SMOOTH = 1e-3
 
 
 def reconstruction_loss(config: VideoUNetConfig, reconstruction: Clip, clip: Clip) -> Float[Tensor, ""]:
-    """Return the mean pixel loss plus `temporal_weight` times that of the differences between successive frames.
+    """Return the mean pixel loss, plus `temporal_weight` and `structural_weight` times two losses that see more.
 
-    The second term sees what the first cannot: an error that flickers costs more than the same error standing still.
+    That of the differences between successive frames: an error that flickers costs more than the same error standing
+    still. And the structural dissimilarity, (1 − SSIM)/2 in [0, 1], in windows over space and time: what takes the
+    contrast out of a texture costs more than what makes it a little lighter.
+
+    Notes
+    -----
+    Charbonnier et al. 1994; Wang et al. 2004; their sum as a loss, Zhao et al. 2017, "Loss functions for image
+    restoration with neural networks".
     """
     error = reconstruction - clip
     loss = _penalty(config, error).mean()
     if clip.shape[2] > 1 and config.temporal_weight:
         flicker = error[:, :, 1:] - error[:, :, :-1]
         loss = loss + config.temporal_weight * _penalty(config, flicker).mean()
+    if config.structural_weight:
+        loss = loss + config.structural_weight * (1.0 - structural_similarity(reconstruction, clip)) / 2.0
     return loss
 
 
