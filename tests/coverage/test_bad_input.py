@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from theodolite.coverage.audit import audit_coverage
+from theodolite.coverage.words import coverage_sentences
 from theodolite.kernel.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -108,3 +109,24 @@ def test_a_generator_that_makes_few_different_samples_is_audited_without_a_stray
         warnings.simplefilter("error")
         result = audit_coverage(real, np.repeat(real[:3], 300, axis=0))
     assert "occur among the generated ones too" in told(result)
+
+
+@pytest.mark.parametrize("shape", [(3,), (12, 12)])
+def test_a_generator_that_makes_one_thing_misses_all_else_and_is_warned_of(shape):
+    """Equal images differ by rounding after a convolution, which once ended in a singular matrix."""
+    result = audit_coverage(RNG.normal(size=(100, *shape)), np.repeat(RNG.normal(size=(1, *shape)), 900, axis=0))
+    assert result.missed.all()
+    assert "899 of 900 generated samples repeat others" in told(result)
+    assert "almost perfectly" not in told(result)
+
+
+def test_of_few_reals_no_share_is_promised_that_holds_none_of_them():
+    result = audit_coverage(RNG.normal(size=(45, 3)), RNG.normal(size=(4000, 3)))
+    assert "would let you see" not in " ".join(coverage_sentences(result))
+
+
+def test_many_more_columns_than_samples_are_audited():
+    rng = np.random.default_rng(1)
+    result = audit_coverage(rng.normal(size=(60, 2000)), rng.normal(size=(200, 2000)))
+    assert result.missed.sum() == 0
+    assert result.missed_mass.lower == 0

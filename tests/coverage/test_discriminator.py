@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from scipy.stats import norm
+from sklearn.decomposition import PCA
 from sklearn.neighbors import KernelDensity
 from tests.tolerances import SINGLE, assert_sampling
 
@@ -95,6 +96,17 @@ def test_many_columns_are_reduced_and_what_is_left_out_is_still_seen():
         np.linalg.norm(features(off).raw), np.linalg.norm(off - inside.mean(axis=0)), rtol=SINGLE
     )
     assert features(off).raw[0, -1] > 1000 * seen.raw[:, -1].max()
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.uint8])
+def test_principal_axes_are_those_of_another_library(kind):
+    rng = np.random.default_rng(8)
+    samples = (100 + rng.normal(0, 20, (300, 5)) @ rng.normal(0, 1, (5, 300)) + rng.normal(0, 9, (300, 300))).astype(
+        kind
+    )
+    theirs = PCA(members.PRINCIPAL_AXES, svd_solver="full").fit(samples.astype(float))
+    ours = Features(samples, None)(samples).raw[:, :-1]
+    np.testing.assert_allclose(ours, theirs.transform(samples.astype(float)), rtol=SINGLE, atol=SINGLE)
 
 
 def test_kernels_agree_with_a_kernel_density_of_another_library():

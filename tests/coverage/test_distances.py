@@ -33,6 +33,15 @@ def test_frechet_with_fewer_samples_than_numbers(d):
     assert_identity(frechet(x, 2 * x), np.trace(np.cov(x.T)) + np.sum(x.mean(axis=0) ** 2))
 
 
+@pytest.mark.parametrize(("n", "m"), [(40, 30), (30, 40)])
+def test_frechet_of_few_samples_of_many_numbers_is_that_in_the_space_they_span(n, m, monkeypatch):
+    """Six columns laid into sixty: the small covariances are made, the large ones are not."""
+    monkeypatch.setattr("theodolite.coverage.distances.BLOCK", 60 * 7)  # samples of the larger side, seven at a time
+    x, y = pair(n, m)
+    axes = np.linalg.qr(np.random.default_rng(1).normal(size=(60, 6)))[0].T
+    assert_identity(frechet(x @ axes, y @ axes), frechet(x, y))
+
+
 def test_frechet_far_from_the_origin():
     x, y = pair()
     np.testing.assert_allclose(frechet(x + 1e6, y + 1e6), frechet(x, y), rtol=1e-7)

@@ -117,7 +117,7 @@ def test_exhibits_of_vectors_are_a_map_two_curves_and_a_table(audited):
     assert peers.title.startswith("Coverage by neighbours reads 0.")
     groups = found.exhibits[2]
     assert isinstance(groups, Table)
-    assert groups.title == "The missed samples form one group, all of them certified"
+    assert groups.title == "The missed samples form one group, and it is certified"
 
 
 @pytest.mark.parametrize("width", [1, 5])

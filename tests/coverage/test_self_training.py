@@ -54,6 +54,16 @@ def test_samples_that_do_not_vary_are_fine(points):
     assert np.isfinite(SelfTrained(points, np.arange(60) % 2 == 0, 0)(points)).all()
 
 
+def test_equal_samples_that_differ_by_rounding_do_not_set_the_width():
+    """A generator that makes one image: most distances are those between its copies."""
+    rng = np.random.default_rng(4)
+    real, copies = rng.normal(size=(40, 5)), 1 + 1e-7 * rng.normal(size=(160, 5))
+    model = SelfTrained(np.concatenate([real, copies]), np.arange(200) < 40, 0)
+    assert model.width > self_training.WIDTH
+    first = model(np.concatenate([real, copies]))[:, 0]
+    assert first[:40].min() > first[40:].max()
+
+
 def test_the_same_seed_gives_the_same_answer(mode):
     real, _, fake = mode
     points, is_real = np.concatenate([real, fake]), np.arange(1300) < 800

@@ -42,6 +42,7 @@ from theodolite.kernel.verdict import compare
 Samples = NDArray[Any]
 Generator = Callable[[int], Samples]
 SEPARABLE = 0.999  # AUC above which the two are told apart by something that is hardly their content
+COLLAPSED, HARDLY = 0.5, 0.95  # shares of the samples that differ
 FAINT = 1e-9  # of a column's usual size: seen where it is looked for, and nowhere else
 
 
@@ -148,7 +149,7 @@ def _measure(
     missed_mass, total_variation = certify(fits, tau, confidence), certify(fits, 1.0, confidence)
     value, uncertainty = game_value(fits)
     ranked = auc(fits)
-    if ranked > SEPARABLE:
+    if ranked > SEPARABLE and not _collapsed(real, fake):
         warnings.append(_separable(ranked, seen.name))
     over = sweep(fits, folds.reals, tau, alpha, confidence)
     tell("grouping what is missed")
@@ -208,7 +209,19 @@ def _what_to_know(given: Sources) -> list[str]:
                 f"{shared:,} of the real samples occur in the train set too; the guarantees hold for real samples that "
                 "took no part in training: remove them."
             )
+    if different := _collapsed(given.real, given.fake):
+        warnings.append(
+            f"{len(given.fake) - different:,} of {len(given.fake):,} generated samples repeat others, and the real "
+            "ones hardly do: the generator makes few things, or the file holds copies; with copies no guarantee holds."
+        )
     return warnings
+
+
+def _collapsed(real: Samples, fake: Samples) -> int:
+    """How many different fakes there are, where they repeat each other as the reals do not; else 0."""
+    different = count_shared(fake, fake)
+    few = different <= COLLAPSED * len(fake) and count_shared(real, real) > HARDLY * len(real)
+    return different if few else 0
 
 
 def _separable(ranked: float, space: str) -> str:

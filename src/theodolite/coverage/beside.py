@@ -8,18 +8,20 @@ from numpy.typing import NDArray
 
 from theodolite.coverage.metrics import PeerMetrics, peers
 from theodolite.coverage.result import CoverageResult
-from theodolite.coverage.words import percent
+from theodolite.coverage.words import percent, rounded
 from theodolite.kernel.exhibits import Cell, Table
 
-MOST = 5000  # samples of either kind that the peers' numbers are computed from
+MOST, WIDE_MOST = 5000, 1000  # samples of either kind that the peers' numbers are computed from, the wider the fewer
+NUMBERS = MOST * 1024  # that they hold together, but for the second limit
 TAG = 0xBE51
 
 
 def peers_of(real: NDArray[Any], fake: NDArray[Any], seed: int) -> tuple[PeerMetrics, int, int]:
     """Measure what the peers measure on at most `MOST` of either kind, and say how many were looked at."""
     some = []
+    most = int(np.clip(NUMBERS // math.prod(real.shape[1:]), WIDE_MOST, MOST))
     for place, samples in enumerate((real, fake)):
-        chosen = np.sort(np.random.default_rng([seed, TAG, place]).permutation(len(samples))[:MOST])
+        chosen = np.sort(np.random.default_rng([seed, TAG, place]).permutation(len(samples))[:most])
         some.append(np.asarray(samples[chosen]).reshape(chosen.size, -1))
     return peers(some[0], some[1], seed=seed), len(some[0]), len(some[1])
 
@@ -83,4 +85,4 @@ def _distance(value: float) -> str:
 
 
 def _size(value: float) -> str:
-    return f"{value:,.0f}" if math.isfinite(value) else "∞"
+    return f"{rounded(round(value)):,}" if math.isfinite(value) else "∞"

@@ -61,8 +61,10 @@ def fit_score(real: NDArray[Any], fake: NDArray[Any], *, scorer: Scorer | None =
     """
     samples = np.concatenate([real, fake])
     is_real = np.arange(len(samples)) < len(real)
+    del real, fake  # of a caller that does not keep them, the memory goes
     features = Features(samples, scorer, seed)
     x = features(samples)
+    del samples
     inner = _inner_folds(is_real, _how_many_folds(x, is_real), seed)
     stacks = [
         tuple(kind(x[inner != fold], is_real[inner != fold], seed) for kind in members_for(x))

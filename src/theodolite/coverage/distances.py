@@ -45,8 +45,7 @@ def frechet(real: NDArray[Any], fake: NDArray[Any]) -> float:
     DataError
         If samples are fewer than 2, not finite, or of different widths.
     """
-    x, y = _pair(real, fake, 2)
-    return frechet_distance(*moments(x), *moments(y))
+    return _frechet(*_pair(real, fake, 2))
 
 
 def frechet_unbiased(real: NDArray[Any], fake: NDArray[Any], seed: int = 0) -> float:
@@ -68,8 +67,30 @@ def frechet_unbiased(real: NDArray[Any], fake: NDArray[Any], seed: int = 0) -> f
     mixed = [samples[rng.permutation(len(samples))[:fewest]] for samples in (x, y)]
     # evenly in 1/N
     sizes = np.round(1 / np.linspace(8 / fewest, 1 / fewest, SIZES)).astype(int)
-    found = [frechet_distance(*moments(mixed[0][:size]), *moments(mixed[1][:size])) for size in sizes]
+    found = [_frechet(mixed[0][:size], mixed[1][:size]) for size in sizes]
     return frechet_at_infinity(sizes, found)
+
+
+def _frechet(x: NDArray[Any], y: NDArray[Any]) -> float:
+    """From the covariances; of fewer samples than those have entries, from the products of centred samples.
+
+    With X and Y the centred samples over √(n − 1) and √(m − 1), the covariances are XᵀX and YᵀY, and the sum of the
+    singular values that `frechet_distance` needs is that of X Yᵀ: of 60 samples of 2,000 numbers in a thousandth of the
+    time.
+    """
+    if len(x) * len(y) > x.shape[1] ** 2:
+        return frechet_distance(*moments(x), *moments(y))
+    few, many = (x, y) if len(x) <= len(y) else (y, x)
+    means = [_mean(samples) for samples in (few, many)]
+    X = (np.asarray(few, np.float64) - means[0]) / math.sqrt(len(few) - 1)
+    total, products = float(np.einsum("ij,ij->", X, X)), []
+    for part in _blocks(many):
+        Y = (part - means[1]) / math.sqrt(len(many) - 1)
+        total += float(np.einsum("ij,ij->", Y, Y))
+        products.append(X @ Y.T)
+    shift = float(np.sum((means[0] - means[1]) ** 2))
+    shared = float(np.linalg.svd(np.concatenate(products, axis=1), compute_uv=False).sum())
+    return max(shift + total - 2 * shared, 0.0)
 
 
 def kernel_distance(real: NDArray[Any], fake: NDArray[Any], degree: int = 3, seed: int = 0) -> KernelDistance:
@@ -123,14 +144,19 @@ def unbiased_discrepancy(x: Floats, y: Floats, degree: int) -> float:
 
 def moments(samples: NDArray[Any]) -> tuple[Floats, Floats]:
     """Mean (d,) and unbiased covariance (d, d), in double precision, in two passes of bounded memory."""
-    mean = sum((part.sum(axis=0) for part in _blocks(samples)), np.zeros(samples.shape[1])) / len(samples)
-    if not np.isfinite(mean).all():
-        raise DataError("samples hold values that are not finite, or too large to be summed; remove those rows")
+    mean = _mean(samples)
     covariance = np.zeros((samples.shape[1], samples.shape[1]))
     for part in _blocks(samples):
         part = part - mean
         covariance += part.T @ part
     return mean, covariance / (len(samples) - 1)
+
+
+def _mean(samples: NDArray[Any]) -> Floats:
+    mean = sum((part.sum(axis=0) for part in _blocks(samples)), np.zeros(samples.shape[1])) / len(samples)
+    if not np.isfinite(mean).all():
+        raise DataError("samples hold values that are not finite, or too large to be summed; remove those rows")
+    return np.asarray(mean)
 
 
 def _blocks(samples: NDArray[Any]) -> Iterator[Floats]:

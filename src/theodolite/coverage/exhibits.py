@@ -71,14 +71,16 @@ def _groups(result: CoverageResult, vectors: NDArray[Any] | None) -> list[Exhibi
     labels = [group for group in result.groups if group.kind == "label"]
     if clusters:
         certified = sum(group.missed_mass.lower > 0 for group in clusters)
-        where = [] if vectors is None else ["where it lies"]
+        where = [] if vectors is None else ["centre" if _narrow(vectors) else "s.d. off the mean, in column"]
         tables.append(
             Table(
                 title=f"The missed samples form {_so_many(len(clusters), 'group')}, "
-                f"{'all' if certified == len(clusters) else certified or 'none'} of them certified",
-                caption="Groups were chosen on one part of the samples and certified on another, all bounds together "
-                f"at {result.confidence:.0%} confidence.{_too_small(result, clusters, 1)}",
-                columns=("group", "named missed", "certified missed mass", "estimate", *where),
+                f"{_how_many_certified(certified, len(clusters))}",
+                caption="How many samples of each are named missed, and its missed mass, a share of all the data. "
+                "Groups were chosen on one part of the samples and certified on another, all bounds together "
+                f"at {result.confidence:.0%} confidence.{_more_than_the_whole(result, clusters)}"
+                f"{_too_small(result, clusters, 1)}",
+                columns=("group", "named", "certified", "estimate", *where),
                 rows=tuple(
                     (
                         group.name,
@@ -94,6 +96,19 @@ def _groups(result: CoverageResult, vectors: NDArray[Any] | None) -> list[Exhibi
     if labels:
         tables.append(_labels(labels, result))
     return tables
+
+
+def _how_many_certified(certified: int, groups: int) -> str:
+    if groups == 1:
+        return "and it is certified" if certified else "and it is not certified"
+    return f"{'all' if certified == groups else certified or 'none'} of them certified"
+
+
+def _more_than_the_whole(result: CoverageResult, groups: list[Group]) -> str:
+    """Explain what looks like an error: a part with a higher bound than the whole."""
+    if sum(group.missed_mass.lower for group in groups) <= result.missed_mass.lower:
+        return ""
+    return " They come from other counts than the bound of the whole, and may exceed it together."
 
 
 def _certified(group: Group) -> str:
@@ -116,16 +131,21 @@ def _so_many(count: int, what: str) -> str:
     return f"one {what}" if count == 1 else f"{count} {what}s"
 
 
+def _narrow(vectors: NDArray[Any]) -> bool:
+    """Whether samples have so few columns that a point is told by all of them."""
+    return math.prod(vectors.shape[1:]) <= MOST_COLUMNS
+
+
 def _place(result: CoverageResult, vectors: NDArray[Any], cluster: int) -> str:
     """Say in which columns a group differs most from all reals."""
     rows = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), -1)
     centre = rows[np.asarray(result.cluster) == cluster].mean(axis=0)
-    if centre.size <= MOST_COLUMNS:
-        return f"around ({', '.join(f'{value:.3g}' for value in centre)})"
+    if _narrow(vectors):
+        return f"({', '.join(f'{value:.3g}' for value in centre)})"
     spread = rows.std(axis=0)
     away = (centre - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     most = np.argsort(-np.abs(away), kind="stable")[:MOST_COLUMNS]
-    return ", ".join(f"column {column}: {away[column]:+.1f} s.d." for column in most)
+    return ", ".join(f"{away[column]:+.1f} in {column}" for column in most).replace("-", "−")
 
 
 def _labels(labels: list[Group], result: CoverageResult) -> Table:

@@ -16,7 +16,7 @@ from theodolite.coverage.threads import in_threads
 
 NORMAL_95 = 1.959963984540054  # standard errors of a 95% interval
 TAG = 0x0DDE
-BLOCK = 8192  # samples scored at once
+BLOCK = 4096  # samples scored at once
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -13,6 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it says nothing of its types
 
 from theodolite.coverage.convolution import Convolution, are_images
+from theodolite.coverage.distances import moments
 from theodolite.coverage.marginals import Grids, Marginals
 from theodolite.coverage.perceptron import Perceptron
 from theodolite.coverage.prototypes import Prototypes
@@ -61,14 +63,8 @@ class Features:
     def __init__(self, samples: NDArray[Any], scorer: Scorer | None, seed: int = 0) -> None:
         self.scorer = scorer
         self.convolution = Convolution(samples, seed) if are_images(samples.shape) else None
-        self.reduction: PCA | None = None
-        rows = _rows(samples)
-        if rows.shape[1] > MOST_COLUMNS:
-            axes = min(PRINCIPAL_AXES, len(rows) - 1)
-            with np.errstate(invalid="ignore"):  # the shares of the variance, not used here, where there is none
-                # exact is faster where the covariance is small
-                solver = "covariance_eigh" if rows.shape[1] <= SMALL_COVARIANCE else "randomized"
-                self.reduction = PCA(axes, svd_solver=solver, random_state=0).fit(rows)
+        rows = samples.reshape(len(samples), -1)
+        self.reduction = _principal(rows) if rows.shape[1] > MOST_COLUMNS else None
         columns = self._columns(rows)
         self.mean, spread = columns.mean(axis=0), columns.std(axis=0)
         # a column that is constant here keeps its unit, so that a sample which differs there is still seen
@@ -76,7 +72,7 @@ class Features:
 
     def __call__(self, samples: NDArray[Any]) -> Inputs:
         """Return what the classifiers see of `samples`."""
-        columns = self._columns(_rows(samples))
+        columns = self._columns(samples.reshape(len(samples), -1))
         scaled = np.clip((columns - self.mean) / self.spread, -10.0, 10.0)
         parts = [scaled, np.log1p(np.linalg.norm(scaled, axis=1, keepdims=True))]
         if self.scorer is not None:
@@ -84,21 +80,33 @@ class Features:
         pieces = None if self.convolution is None else self.convolution(samples)
         return Inputs(columns, np.concatenate(parts, axis=1), pieces)
 
-    def _columns(self, rows: Floats) -> Floats:
+    def _columns(self, rows: NDArray[Any]) -> Floats:
         if self.reduction is None:
-            return rows
+            return np.asarray(rows, dtype=np.float64)
         return np.concatenate([self._reduced(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK)])
 
-    def _reduced(self, rows: Floats) -> Floats:
+    def _reduced(self, rows: NDArray[Any]) -> Floats:
         assert self.reduction is not None
-        off = rows - self.reduction.mean_
-        along = off @ self.reduction.components_.T
+        mean, axes = self.reduction
+        off = rows - mean
+        along = off @ axes.T
         rest = np.einsum("ij,ij->i", off, off) - np.einsum("ij,ij->i", along, along)
         return np.column_stack([along, np.sqrt(np.maximum(rest, 0.0))])
 
 
-def _rows(samples: NDArray[Any]) -> Floats:
-    return np.asarray(samples, dtype=np.float64).reshape(len(samples), -1)
+def _principal(rows: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Mean, and the first principal axes, (axes, columns)."""
+    count, columns = min(PRINCIPAL_AXES, len(rows) - 1), rows.shape[1]
+    if columns > SMALL_COVARIANCE:
+        with np.errstate(invalid="ignore"):  # the shares of the variance, not used here, where there is none
+            found = PCA(count, svd_solver="randomized", random_state=0).fit(np.asarray(rows, dtype=np.float64))
+        return found.mean_, found.components_
+    # exact is faster where the covariance is small, and needs the rows in double precision only block by block
+    mean, covariance = moments(rows)
+    axes = eigh(covariance, subset_by_index=(columns - count, columns - 1), overwrite_a=True)[1].T[::-1]
+    # an eigenvector has no sign of its own: its largest entry is to be above 0
+    largest = axes[np.arange(count), np.abs(axes).argmax(axis=1)]
+    return mean, axes * np.where(largest < 0, -1.0, 1.0)[:, None]
 
 
 def ask(scorer: Scorer, samples: NDArray[Any]) -> Floats:

@@ -183,7 +183,7 @@ def _power_table(config: CoverageConfig, reals: int, calibrating: int) -> Exhibi
             some, expected = certificate_power(mass, reals, calibrating, config.tau, config.confidence, score)
             row.append(f"{some:.0%}: {expected:.1%}")
         wanted = fakes_for_power(FAIR_POWER, mass, reals, config.tau, config.alpha, FAIR)
-        row.append(_total(wanted, reals) if wanted else "a better score")
+        row.append(f"{rounded(_total(wanted, reals)):,}" if wanted else "a better score")
         rows.append(tuple(row))
     chances = [certificate_power(mass, reals, calibrating, config.tau, config.confidence)[0] for mass in SHOWN]
     certain = [mass for mass, chance in zip(SHOWN, chances, strict=True) if chance > POWER]
@@ -192,14 +192,14 @@ def _power_table(config: CoverageConfig, reals: int, calibrating: int) -> Exhibi
         if certain
         else f"No missed mass up to {SHOWN[-1]:.0%} is sure to be certified",
         caption=f"{CAPTION} {FAIR_WORDS} Certified: the probability that the bound is above 0, and what it is on "
-        f"average. The last column: generated samples in all with which the fair score names {FAIR_POWER:.0%}.",
+        f"average. Needed: generated samples in all with which the fair score names {FAIR_POWER:.0%}.",
         columns=(
             "missed",
             "named, perfect",
             "named, fair",
             "certified, perfect",
             "certified, fair",
-            "for the fair one",
+            "needed, fair",
         ),
         rows=tuple(rows),
     )

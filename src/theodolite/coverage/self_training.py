@@ -22,6 +22,7 @@ ROUNDS = 3
 STANDS_OUT = 0.3  # the reals of a set count as missed where it holds 1/0.3 times as many of them as of the fakes
 MISSED_SHARE = 0.3  # of the weight, given to what is taken for missed
 FEWEST_MISSED = 5
+SAME, ROUNDING = 1e-6, 1e-9  # squared distances that count as none, of the largest one and of the largest norm
 BLOCK = 4096
 
 
@@ -40,7 +41,11 @@ class SelfTrained:
         rng = np.random.default_rng([seed, 11])
         self.centres = points[rng.permutation(len(points))[:CENTRES]]
         squares = euclidean_distances(self.centres, squared=True)
-        usual = float(np.median(squares[squares > 0])) if (squares > 0).any() else 1.0
+        # equal images differ by rounding: of a collapsed generator that would be the usual distance
+        apart = squares[
+            squares > max(SAME * float(squares.max()), ROUNDING * float(np.square(self.centres).sum(1).max()))
+        ]
+        usual = float(np.median(apart)) if apart.size else 1.0
         self.width = WIDTH * usual
         gram = np.exp(-0.5 * squares / self.width)
         self.root = np.linalg.cholesky(gram + 1e-6 * np.eye(len(gram)))

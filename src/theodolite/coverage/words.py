@@ -52,8 +52,12 @@ def _named_sentence(result: CoverageResult) -> str:
 
 
 def _more(result: CoverageResult) -> list[str]:
-    """Say what more generated samples would show, where they would show more."""
-    finer = [row for row in result.needed if row.mass < result.smallest_nameable_mass and row.fakes > result.fakes]
+    """Say what more generated samples would show, where they would show more and one real of it can be expected."""
+    finer = [
+        row
+        for row in result.needed
+        if row.mass < result.smallest_nameable_mass and row.fakes > result.fakes and row.mass * result.reals >= 1
+    ]
     if not finer:
         return []
     row = max(finer, key=lambda row: row.mass)
