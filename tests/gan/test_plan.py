@@ -8,11 +8,13 @@ import torch
 from tests.tolerances import assert_identity, assert_sampling, assert_single
 from torch import nn
 
-from theodolite.gan.config import GANConfig
+from theodolite.engine.counting import multiplications_of_a_step
+from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import load
 from theodolite.gan.model import build_discriminator, build_generator
 from theodolite.gan.noise import Waves
 from theodolite.gan.plan import grid, plan
+from theodolite.gan.train import Game
 from theodolite.kernel.errors import UsageError
 
 
@@ -48,6 +50,23 @@ def test_counts_are_those_of_the_built_networks(fields):
                 layer.register_forward_hook(count)
     networks["discriminator"](networks["generator"](torch.randn(1, config.latent_dim)))
     assert told["operations"].value == operations
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data": "digits"},
+        {"data": "digits", "objective": "non-saturating", "depth": 0},
+        {"data": "digits", "penalise_every": 3, "network": "convolutional", "width": 3},
+        {"data": "ring8", "width": 20},
+        {"data": "line", "width": 20, "penalise_every": 2, "depth": 2},
+    ],
+)
+def test_a_training_step_costs_what_is_counted_on_it(fields):
+    config = GANConfig(**fields)
+    game = Game(config, GANTraining(), load(config))
+    measured = multiplications_of_a_step(game, steps=game.penalise_every or 1)
+    assert predicted(**fields)["step_operations"].value == pytest.approx(measured, rel=1e-12)
 
 
 def test_convolutional_networks_are_refused_where_samples_are_no_images():

@@ -4,13 +4,15 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from theodolite.engine.counting import multiplications_of_a_step
 from theodolite.gan import exhibits, repair_exhibits, words
-from theodolite.gan.config import GANConfig
-from theodolite.gan.dataset import Units
+from theodolite.gan.config import GANConfig, GANTraining
+from theodolite.gan.dataset import Dataset, Units
 from theodolite.gan.examination import Examination, Modes, examine
 from theodolite.gan.landscape import Landscape
 from theodolite.gan.model import build_discriminator, build_generator
 from theodolite.gan.plan import plan
+from theodolite.gan.train import Game
 from theodolite.kernel.records import Audit, Measurement
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.verdict import compare
@@ -18,11 +20,17 @@ from theodolite.theory.density_ratio import game_value_of
 from theodolite.theory.modes import reverse_kl
 
 NORMAL_95 = 1.96
+ADAMS = ("exp_avg", "exp_avg_sq")  # what torch calls Adam's means
 Row = tuple[str, float, str, float, str]
 
 
 def audit(run: RunFolder) -> Audit:
     """Measure a trained GAN against its plan, from its run folder and its data.
+
+    After a repair the held-out reals are not all fresh: each had a say in whether the mixture of one round is used.
+    With K rounds these say which of at most K + 1 generators is audited, all of which training data and seeds fix. Each
+    bound is wrong for any one of them at most as often as it claims, so for the one that is audited at most K + 1 times
+    so.
 
     Raises
     ------
@@ -53,7 +61,7 @@ def audit(run: RunFolder) -> Audit:
 def _measurements(found: Examination) -> list[Measurement]:
     """All that can be measured of such a run, whether it was predicted or not."""
     result, config = found.result, found.config
-    told = [*_sizes(config, found.data.units)]
+    told = [*_sizes(config, found.data.units), *_costs(config, found.data)]
     told.append(("game_value", result.game_value, "nats", result.game_value_uncertainty, "held-out samples and D̂"))
     if result.train_gap is not None:
         gap = result.train_gap
@@ -109,4 +117,17 @@ def _sizes(config: GANConfig, units: Units) -> list[Row]:
         ("generator_parameters", counts[0], "parameters", 0.0, built),
         ("discriminator_parameters", counts[1], "parameters", 0.0, built),
         ("operations", counter.get_total_flops() / 2, "multiply-adds", 0.0, "torch's counter, on the meta device"),
+    ]
+
+
+def _costs(config: GANConfig, data: Dataset) -> list[Row]:
+    """Count on a few steps of the game itself, and on what it holds after them."""
+    game = Game(config, GANTraining(), data)
+    operations = multiplications_of_a_step(game, steps=game.penalise_every or 1)
+    trained = [weight for network in game.networks.values() for weight in network.parameters()]
+    means = [state[name] for each in game.optimizers.values() for state in each.state.values() for name in ADAMS]
+    held = [*trained, *(weight.grad for weight in trained if weight.grad is not None), *means]
+    return [
+        ("step_operations", operations, "multiply-adds", 0.0, "torch's formulas, on steps of two pairs"),
+        ("bytes", float(sum(tensor.nbytes for tensor in held)), "B", 0.0, "counted after these steps"),
     ]

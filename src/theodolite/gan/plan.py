@@ -9,7 +9,14 @@ from scipy.stats import chi2
 from theodolite.data.mixtures import NEAR, Mixture
 from theodolite.gan.config import GANConfig
 from theodolite.gan.dataset import Counted, Dataset, load
-from theodolite.gan.sizes import architecture, multiplications, parameters
+from theodolite.gan.sizes import (
+    architecture,
+    bytes_held,
+    multiplications,
+    parameters,
+    step_multiplications,
+    steps_between_penalties,
+)
 from theodolite.kernel.exhibits import Arrow, Box, Diagram, Exhibit, Table
 from theodolite.kernel.records import Claim, Plan, Prediction
 from theodolite.theory import coverage
@@ -73,15 +80,13 @@ def _assumptions(config: GANConfig, data: Dataset) -> tuple[str, ...]:
 def _sizes(config: GANConfig, data: Dataset) -> tuple[Prediction, ...]:
     networks = architecture(config, data.units.shape)
     generator, discriminator = parameters(networks)
+    step = step_multiplications(networks, steps_between_penalties(config, networks))
     rows = (
         ("generator_parameters", "Parameters of the generator", generator, "parameters"),
         ("discriminator_parameters", "Parameters of the discriminator", discriminator, "parameters"),
-        (
-            "operations",
-            "Work to generate one sample and judge it",
-            sum(multiplications(networks)),
-            "multiply-adds",
-        ),
+        ("operations", "Work to generate one sample and judge it", sum(multiplications(networks)), "multiply-adds"),
+        ("step_operations", "Work of a training step for each pair of samples", step, "multiply-adds"),
+        ("bytes", "Weights, gradients, Adam's means and the average, held while training", bytes_held(networks), "B"),
     )
     return tuple(
         Prediction(name=name, label=label, value=value, unit=unit, claim="exact", source="counted layer by layer, Q1.0")

@@ -11,6 +11,7 @@ from theodolite.gan.pyramid import LARGEST, SMALLEST, Pyramid, suits
 from theodolite.kernel.errors import UsageError
 
 WIDTHS = {"fully-connected": 128, "convolutional": 16}
+LAZINESS = 4  # steps of convolutional networks between penalties, which cost more than the rest of a step
 WORTH_CONVOLVING = 12  # pixels a side; below, fully connected networks learn more in the same time
 DEPTHS = {"fully-connected": 2, "convolutional": 1}
 DEPTH_UNDER_NOISE = 1  # waves do what a further block would
@@ -101,6 +102,50 @@ def multiplications(of: Architecture) -> tuple[int, int]:
         return pyramid.multiplications(of.pyramid, of.latent_dim)
     generator, discriminator = _linear_layers(of)
     return _products(generator), _products(discriminator) + (WAVES * of.features if of.noisy else 0)
+
+
+def steps_between_penalties(config: GANConfig, of: Architecture) -> int | None:
+    """How often slopes are penalised; None where they never are."""
+    if config.objective != "relativistic":
+        return None
+    return config.penalise_every or (LAZINESS if of.kind == "convolutional" else 1)
+
+
+def step_multiplications(of: Architecture, penalise_every: int | None) -> float:
+    """Count the multiply-adds of one training step of both networks for one pair of samples, on average.
+
+    Holds when: penalties come every so many steps, or never; gradients that nobody asks for are not computed.
+    Source: the chain rule, layer by layer. A layer of c multiply-adds costs c forward, c for the gradient of its inputs
+    and c for that of its weights. The slope of D in x costs D's inputs once, and its own gradient D's weights and
+    inputs once more, but for the last layer, whose output's gradient is one whatever the weights.
+    """
+    generator, discriminator = multiplications(of)
+    first_of_generator, first, last, waves = _ends(of)
+    layers = discriminator - waves
+    # D sees a real and a generated sample, whose gradients are asked for only where its slope is
+    plain = 2 * (3 * layers - first + waves)
+    sloped = 2 * (6 * layers - last + 4 * waves)
+    own = plain if penalise_every is None else plain + (sloped - plain) / penalise_every
+    # G's step: D forward on both and back to the generated one; G forward, and back to its weights
+    return own + 3 * discriminator + 3 * generator - first_of_generator
+
+
+def _ends(of: Architecture) -> tuple[int, int, int, int]:
+    """Multiply-adds of G's first layer, of D's first and last ones, and of the waves before them."""
+    if of.kind == "convolutional":
+        coarsest, finest = of.pyramid.coarsest, of.pyramid.levels[0]
+        size = coarsest.pixels * coarsest.features
+        image = pyramid.KERNEL**2 * finest.features * of.pyramid.channels * finest.pixels
+        return of.latent_dim * size, image, size, 0
+    waves = WAVES * of.features if of.noisy else 0
+    shown = of.features + (1 + WAVES if of.noisy else 0)
+    return of.latent_dim * of.width, shown * of.width, of.width, waves
+
+
+def bytes_held(of: Architecture) -> int:
+    """Count the bytes of float32 weights, their gradients, Adam's two means of each, and the running average of G."""
+    generator, discriminator = parameters(of)
+    return 4 * (5 * generator + 4 * discriminator)
 
 
 Layers = Iterable[tuple[int, int]]

@@ -20,7 +20,7 @@ from theodolite.gan.course import GENERATED, keep, note
 from theodolite.gan.dataset import Dataset, load, record
 from theodolite.gan.model import NoisyDiscriminator, build_discriminator, build_generator
 from theodolite.gan.noise import GREATEST, least_noise, lowest_level
-from theodolite.gan.sizes import architecture
+from theodolite.gan.sizes import architecture, steps_between_penalties
 from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.runs import RunFolder
 
@@ -29,7 +29,6 @@ PLAIN_BETAS = (0.5, 0.999)  # of the games without penalties: Radford et al. (20
 # weight of the penalties, and step size of D as a multiple of that of G, where the settings leave them open
 PENALTIES = {"under noise": 0.1, "fully-connected": 0.3, "convolutional": 5.0}
 PACES = {"under noise": 4.0, "fully-connected": 1.0, "convolutional": 1.0}
-LAZINESS = 4  # steps of convolutional networks between penalties, which cost more than the rest of a step
 EVALUATIONS = 30  # in a run
 
 
@@ -91,8 +90,9 @@ class Game(Task):
         self.reals = torch.from_numpy(data.units.standardise(data.train)).float()
         self.sample_count = len(self.reals)
         self.least_noise: float | None = None
-        kind: str = architecture(config, data.units.shape).kind
-        self.penalise_every = config.penalise_every or (LAZINESS if kind == "convolutional" else 1)
+        of = architecture(config, data.units.shape)
+        kind: str = of.kind
+        self.penalise_every = steps_between_penalties(config, of)
         if isinstance(discriminator, NoisyDiscriminator):
             self.least_noise = least_noise(self.reals)
             discriminator.inputs.least.fill_(math.log(self.least_noise))
@@ -146,9 +146,8 @@ class Game(Task):
 
     def _penalty_at(self, number: int) -> float:
         """Weight γ of the penalties at a step: at some steps nothing, at others as much more (Karras et al. 2020)."""
-        if self.config.objective != "relativistic":
-            return 0.0
-        return 0.0 if number % self.penalise_every else self.penalise_every * self.penalty
+        every = self.penalise_every
+        return 0.0 if every is None or number % every else every * self.penalty
 
     def _discriminator_losses(self, met: Met, gamma: float) -> Mapping[str, Tensor]:
         inputs, levels = met.both
