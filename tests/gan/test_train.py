@@ -8,10 +8,13 @@ import torch
 from tests.tolerances import assert_sampling, assert_single
 
 from theodolite import families
+from theodolite.cli import main
 from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import load
 from theodolite.gan.noise import FIRST, SETTLED, least_noise
+from theodolite.gan.samples import TrainedGAN
 from theodolite.gan.train import Game, Met, minimax_value, relativistic_value
+from theodolite.kernel.errors import DivergedError
 
 SMALL = {"reals": 400, "width": 16, "depth": 1, "latent_dim": 4, "bits": 1}
 
@@ -229,3 +232,24 @@ def test_gradients_of_the_penalty_in_bfloat16_are_those_of_float32(tmp_path):
         found.append(torch.cat([weight.grad.flatten() for weight in weights if weight.grad is not None]))
     # each of some ten products in a row rounds to 2⁻⁸
     assert (found[1] - found[0]).norm() / found[0].norm() < 10 * 2**-8
+
+
+def test_a_diverging_run_stops_with_its_last_good_state_from_which_it_goes_on(tmp_path):
+    run = families.train("gan", tmp_path / "run", data="line", steps=20, device="cpu", **SMALL)
+    settings = run.path / "config.toml"
+    careful = settings.read_text()
+    settings.write_text(careful.replace("learning_rate = 0.0005", "learning_rate = 1e30"))
+    with pytest.raises(DivergedError, match=r"last\.ckpt holds the last good state"):
+        families.resume(run.path, steps=60)
+    settings.write_text(careful)
+    again = families.resume(run.path, steps=22)
+    assert [row["step"] for row in again.metrics()][-1] == 21
+    assert np.isfinite(TrainedGAN(again).draw(100)).all()
+
+
+def test_divergence_is_exit_code_four(tmp_path):
+    sizes = [word for name, value in SMALL.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    told = ["gan", "train", "--data", "line", "--out", str(tmp_path / "run"), "--steps", "50", "--device", "cpu"]
+    with pytest.raises(SystemExit) as stopped:
+        main([*told, *sizes, "--learning-rate", "1e30"])
+    assert stopped.value.code == DivergedError.exit_code == 4
