@@ -356,13 +356,15 @@ def _reconstruct(
     source: Annotated[Path, Parameter(help="video to read")],
     target: Annotated[Path, Parameter(help="video to write: .mp4, or .mkv for lossless")],
     *,
-    exact: Annotated[bool, Parameter(negative="", help="as if the whole video went through at once; slower")] = False,
+    clip_by_clip: Annotated[
+        bool, Parameter(negative="", help="as in training: so many frames at a time, each a clip of its own")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Send a whole video through a trained network, into a video file."""
     from theodolite.video_unet.reconstruct import reconstruct  # loads torch
 
-    _tell(reconstruct(_open(run, FAMILIES["video-unet"]), source, target, exact=exact), json)
+    _tell(reconstruct(_open(run, FAMILIES["video-unet"]), source, target, clip_by_clip=clip_by_clip), json)
 
 
 def _predict(

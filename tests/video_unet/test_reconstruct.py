@@ -1,3 +1,4 @@
+import av
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,8 @@ from theodolite.video_unet import reconstruct as module
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.losses import to_pixels, to_tensor
 from theodolite.video_unet.model import VideoUNet
-from theodolite.video_unet.reconstruct import pieces, reconstruct
+from theodolite.video_unet.reconstruct import chunks, load_networks, reconstruct
+from theodolite.video_unet.tiles import streaming_bytes
 from theodolite.video_unet.trained import Trained
 
 
@@ -26,24 +28,19 @@ def source(tmp_path):
     return path
 
 
-@given(st.integers(0, 40), st.integers(1, 9), st.integers(0, 12))
-def test_pieces_give_every_frame_once_with_its_neighbours(count, piece, halo):
+@given(st.integers(0, 40), st.integers(1, 9))
+def test_chunks_give_every_frame_once(count, most):
     frames = [np.full((1, 1, 3), number, np.uint8) for number in range(count)]
-    given_back = []
-    for window in pieces(iter(frames), piece, halo):
-        numbers = window.frames[:, 0, 0, 0].tolist()
-        wanted = numbers[window.first : window.stop]
-        assert 1 <= len(wanted) <= piece
-        assert numbers == list(range(max(0, wanted[0] - halo), min(count, wanted[0] + piece + halo)))
-        given_back += wanted
-    assert given_back == list(range(count))
+    given_back = [chunk[:, 0, 0, 0].tolist() for chunk in chunks(iter(frames), most)]
+    assert [number for each in given_back for number in each] == list(range(count))
+    assert all(len(each) == most for each in given_back[:-1])
 
 
 def test_a_video_of_another_length_and_size_comes_back_at_its_own(tiny_run, source, tmp_path):
     told = reconstruct(tiny_run, source, tmp_path / "made.mkv")
     made = read_video(tmp_path / "made.mkv")
     assert made.frames.shape == (13, 17, 23, 3)
-    assert (told["frames"], told["pieces"], told["height"], told["width"]) == (13, 3, 17, 23)
+    assert (told["frames"], told["tiles"], told["height"], told["width"]) == (13, 1, 17, 23)
     error = np.mean((made.frames / 255.0 - read_video(source).frames / 255.0) ** 2)
     assert_single(told["psnr_db"], -10 * np.log10(error))  # lossless: what was counted is what was written
 
@@ -55,29 +52,64 @@ def test_a_network_for_grey_clips_gives_grey_videos(source, tmp_path):
     made = read_video(tmp_path / "made.mkv").frames
     assert made.shape == (13, 17, 23, 3)
     assert np.array_equal(made[..., 0], made[..., 1])
-    assert {exhibit.kind for exhibit in families.audit(run).exhibits} == {"chart", "strip"}
+    assert {exhibit.kind for exhibit in families.audit(run).exhibits} >= {"chart", "strip"}
 
 
-def test_each_piece_is_a_clip_of_its_own(tiny_run, source, tmp_path):
-    reconstruct(tiny_run, source, tmp_path / "made.mkv")
-    frames = read_video(source).frames
-    network = Trained.load(tiny_run, tiny_run.settings(VideoUNetConfig), frames[None, :5]).networks["with_skips"]
+def whole(run, frames):
+    """Everything at once."""
+    network = Trained.load(run, run.settings(VideoUNetConfig), frames[None]).networks["with_skips"]
     with torch.no_grad():
-        alone = to_pixels(network(to_tensor(frames[None, 5:10], torch.device("cpu"))))[0]
-    np.testing.assert_array_equal(read_video(tmp_path / "made.mkv").frames[5:10], alone)
+        return to_pixels(network(to_tensor(frames[None], torch.device("cpu"))))[0]
 
 
-def test_exact_pieces_are_one_pass_over_the_whole(tiny_run, tmp_path):
-    frames = clip(0, 6, 57, 9, 14)
-    write_video(tmp_path / "long.mkv", frames, 10, lossless=True)
-    told = reconstruct(tiny_run, tmp_path / "long.mkv", tmp_path / "made.mkv", exact=True)
-    assert told["pieces"] > 1
-    network = Trained.load(tiny_run, tiny_run.settings(VideoUNetConfig), frames[None]).networks["with_skips"]
-    with torch.no_grad():
-        whole = to_pixels(network(to_tensor(frames[None], torch.device("cpu"))))[0]
-    difference = np.abs(read_video(tmp_path / "made.mkv").frames.astype(int) - whole)
+def assert_nearly_equal(made, expected):
+    difference = np.abs(made.astype(int) - expected)
     assert difference.max() <= 1  # one grey level, where rounding falls to the other side
     assert (difference > 0).mean() < 1e-3
+
+
+def test_clip_by_clip_each_is_a_clip_of_its_own(tiny_run, source, tmp_path):
+    reconstruct(tiny_run, source, tmp_path / "made.mkv", clip_by_clip=True)
+    frames, made = read_video(source).frames, read_video(tmp_path / "made.mkv").frames
+    np.testing.assert_array_equal(made[5:10], whole(tiny_run, frames[5:10]))
+    filled = np.concatenate([frames[10:], frames[-1:], frames[-1:]])
+    np.testing.assert_array_equal(made[10:], whole(tiny_run, filled)[:3])
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 10**6])
+def test_a_video_comes_back_as_in_one_pass_over_the_whole(tiny_run, tmp_path, monkeypatch, at_once):
+    frames = clip(0, 6, 57, 9, 14)
+    write_video(tmp_path / "long.mkv", frames, 10, lossless=True)
+    monkeypatch.setattr(module, "PIXELS_AT_ONCE", at_once * 9 * 14)
+    assert reconstruct(tiny_run, tmp_path / "long.mkv", tmp_path / "made.mkv")["tiles"] == 1
+    assert_nearly_equal(read_video(tmp_path / "made.mkv").frames, whole(tiny_run, frames))
+
+
+def test_frames_too_large_for_memory_come_back_as_whole_ones(tiny_run, tmp_path, monkeypatch):
+    frames = clip(0, 7, 9, 130, 121)
+    write_video(tmp_path / "wide.mkv", frames, 10, lossless=True)
+    network = load_networks(tiny_run, tiny_run.settings(VideoUNetConfig))[0][1]
+    monkeypatch.setattr(module, "MEMORY", streaming_bytes(network, 100, 90, most=4))
+    told = reconstruct(tiny_run, tmp_path / "wide.mkv", tmp_path / "made.mkv")
+    assert told["tiles"] > 1
+    made = read_video(tmp_path / "made.mkv").frames
+    assert_nearly_equal(made, whole(tiny_run, frames))
+    assert_single(told["psnr_db"], -10 * np.log10(np.mean((made / 255.0 - frames / 255.0) ** 2)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made.mkv", "wide.mkv"]
+
+
+def test_a_video_that_lies_on_its_side_is_turned_upright(tiny_run, tmp_path):
+    path = tmp_path / "phone.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 16, 32, "yuv420p"
+        stream.set_display_rotation(90)
+        for frame in clip(0, 0, 4, 16, 32):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    told = reconstruct(tiny_run, path, tmp_path / "made.mkv")
+    assert (told["height"], told["width"]) == (32, 16)
+    assert read_video(tmp_path / "made.mkv").frames.shape == (4, 32, 16, 3)
 
 
 @pytest.mark.parametrize("rounding", ["up", "down"])
@@ -109,6 +141,8 @@ def test_bad_sources_and_targets_are_refused(tiny_run, source, tmp_path, monkeyp
     with pytest.raises(ResourceError, match="cannot write"):
         reconstruct(tiny_run, source, tmp_path / "no" / "folder.mp4")
     monkeypatch.setattr(module, "MEMORY", 1000)
-    with pytest.raises(ResourceError, match="5 frames of 23×17 would take about"):
+    with pytest.raises(ResourceError, match="frames of 23×17 would take about"):
         reconstruct(tiny_run, source, tmp_path / "made.mp4")
+    with pytest.raises(ResourceError, match="clips of 5 frames of 23×17 would take about"):
+        reconstruct(tiny_run, source, tmp_path / "made.mp4", clip_by_clip=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source.mkv"]

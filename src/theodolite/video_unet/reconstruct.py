@@ -1,7 +1,10 @@
 """A whole video through a trained network, into a video file."""
 
+import itertools
+import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +17,31 @@ from theodolite.engine.devices import best_device
 from theodolite.engine.export import load_weights
 from theodolite.kernel.errors import DataError, ResourceError
 from theodolite.kernel.runs import RunFolder
-from theodolite.theory.convolution import unet_halo
 from theodolite.video_unet.architecture import maps
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.losses import to_pixels, to_tensor
 from theodolite.video_unet.model import VideoUNet
 from theodolite.video_unet.samples import in_colours
+from theodolite.video_unet.streaming import streamed
+from theodolite.video_unet.tiles import COLUMNS, FRAMES, ROWS, Span, Tile, cell, tiles
 
 Frames = NDArray[np.uint8]
 
 MEMORY = 4 * 2**30
-"""Bytes that the maps of one piece may take."""
+"""Bytes that the maps of a video may take."""
+LOSSLESS = (".mkv", ".avi")
+"""Suffixes of videos that are written in FFV1."""
+PIXELS_AT_ONCE = 2**17
+"""Frames go through in chunks of about so many pixels: few enough for memory, enough to be quick."""
 
 
-def reconstruct(run: RunFolder, source: Path, target: Path, *, exact: bool = False) -> dict[str, Any]:
+def reconstruct(run: RunFolder, source: Path, target: Path, *, clip_by_clip: bool = False) -> dict[str, Any]:
     """Reconstruct a video of any length and size, frame for frame, with the run's network, and write it.
 
-    The video goes through at its own height and width, in pieces of as many frames as the network was trained on;
-    each piece is a clip of its own, so memory does not grow with length. A last piece that is shorter is filled up
-    with its last frame, which is left out again.
-
-    With `exact`, each piece (whole cells of pool^stages frames) is given so many neighbours on both sides that the
-    result is what one pass over the whole video would give, up to rounding; that takes (1 + 2·halo/piece) times the
-    work.
+    The video goes through at its own height and width, layer by layer, and the result is what one pass over the whole
+    would give. Memory does not grow with length. Frames whose maps would not fit into `MEMORY` go through in tiles
+    that see as many neighbours as matter, one tile after the other; the tiles wait as lossless videos in a folder
+    beside the target.
 
     Parameters
     ----------
@@ -44,38 +49,45 @@ def reconstruct(run: RunFolder, source: Path, target: Path, *, exact: bool = Fal
         A trained run of this family; its first network is used.
     source, target : Path
         Video files. The target is H.264, or lossless FFV1 where its suffix is .mkv or .avi.
-    exact : bool
-        Whether pieces see their neighbours.
+    clip_by_clip : bool
+        Send as many frames as the network was trained on through it at a time, each a clip of its own. A last clip
+        that is shorter is filled up with its last frame, which is left out again.
 
     Returns
     -------
     dict
-        frames, width, height, pieces, psnr_db (over all pixels), network, target, warnings.
+        frames, width, height, tiles, psnr_db (over all pixels), network, target, warnings.
 
     Raises
     ------
     DataError
         If the source cannot be read, is smaller than the network can pool, or the weights are missing or damaged.
     ResourceError
-        If the maps of one piece would take more than `MEMORY`, or the target cannot be written.
+        If no tile would fit into `MEMORY`, or the target cannot be written.
     """
     config = run.settings(VideoUNetConfig)
-    header = videos.probe(source)
-    piece, halo = _piece_and_halo(config, exact)
-    _check_size(config, header, piece + 2 * halo)
-    networks = {name: VideoUNet(settings) for name, settings in config.networks.items()}
-    load_weights(run, dict(networks))
-    name, network = next(iter(networks.items()))
-    work = _Work(network.to(best_device()), config.channels, shortest=0 if exact else config.frames)
-    seen = videos.Decoding()
-    windows = pieces(videos.read_frames(source, seen=seen), piece, halo)
-    lossless = target.suffix.lower() in (".mkv", ".avi")
-    written = videos.write_video(target, work.frames(windows), header.rate, lossless=lossless)
+    header, seen = videos.probe(source), videos.Decoding()
+    frames = videos.read_frames(source, seen=seen)
+    first = next(frames)
+    height, width = first.shape[:2]  # upright, as the header's are not
+    name, network = load_networks(run, config)[0]
+    _check_size(config, network, source, height, width)
+    if clip_by_clip:
+        _check_memory(config, height, width)
+        work = _Work(network, config.channels, config.frames, clip_by_clip=True)
+        cut = [Tile(Span(0, height, 0, height), Span(0, width, 0, width))]
+    else:
+        at_once = min(cell(network, FRAMES), max(1, PIXELS_AT_ONCE // (height * width)))
+        work = _Work(network, config.channels, at_once)
+        cut = tiles(network, height, width, at_once, MEMORY)
+    lossless = target.suffix.lower() in LOSSLESS
+    with _tiles_of(work, source, itertools.chain([first], frames), cut, target) as made:
+        written = videos.write_video(target, made, header.rate, lossless=lossless)
     return {
         "frames": written,
-        "width": work.width,
-        "height": work.height,
-        "pieces": work.pieces,
+        "width": width,
+        "height": height,
+        "tiles": len(cut),
         "psnr_db": work.psnr(),
         "network": name,
         "target": str(target),
@@ -83,61 +95,65 @@ def reconstruct(run: RunFolder, source: Path, target: Path, *, exact: bool = Fal
     }
 
 
-@dataclass(frozen=True)
-class Window:
-    """Frames given to the network, and which of them are wanted back."""
-
-    frames: Frames
-    first: int
-    stop: int
+def load_networks(run: RunFolder, config: VideoUNetConfig) -> list[tuple[str, VideoUNet]]:
+    """Load the networks of a run onto the best device; the one that was asked for comes first."""
+    networks = {name: VideoUNet(settings) for name, settings in config.networks.items()}
+    load_weights(run, dict(networks))
+    return [(name, network.to(best_device())) for name, network in networks.items()]
 
 
-def pieces(frames: Iterable[Frames], piece: int, halo: int) -> Iterator[Window]:
-    """Cut a stream of frames into pieces, each with up to `halo` neighbours on either side.
-
-    At most piece + 2·halo frames are held at a time.
-    """
+def chunks(frames: Iterable[Frames], most: int) -> Iterator[Frames]:
+    """Stack a stream of frames into chunks of so many; the last may be shorter."""
     held: list[Frames] = []
-    begin = 0  # where in `held` the next piece begins
     for frame in frames:
         held.append(frame)
-        if len(held) == begin + piece + halo:
-            yield Window(np.stack(held), begin, begin + piece)
-            del held[: max(0, begin + piece - halo)]
-            begin = min(halo, begin + piece)
-    while begin < len(held):
-        stop = min(begin + piece, len(held))
-        yield Window(np.stack(held[: stop + halo]), begin, stop)
-        del held[: max(0, stop - halo)]
-        begin = min(halo, stop)
+        if len(held) == most:
+            yield np.stack(held)
+            held = []
+    if held:
+        yield np.stack(held)
 
 
 class _Work:
-    """Runs a network over windows and counts what comes out."""
+    """Runs a network over frames, so many at a time, and counts what comes out."""
 
-    def __init__(self, network: VideoUNet, channels: int, shortest: int) -> None:
-        self.network, self.channels, self.shortest = network, channels, shortest
-        self.pieces, self.numbers, self.squares = 0, 0, 0.0
-        self.height, self.width = 0, 0
+    def __init__(self, network: VideoUNet, channels: int, at_once: int, *, clip_by_clip: bool = False) -> None:
+        self.network, self.channels, self.at_once, self.clip_by_clip = network, channels, at_once, clip_by_clip
+        self.device = next(network.parameters()).device
+        self.numbers, self.squares = 0, 0.0
 
-    def frames(self, windows: Iterable[Window]) -> Iterator[Frames]:
-        """Yield reconstructed frames (height, width, 3)."""
-        for window in windows:
-            made = self._reconstructed(window.frames)[window.first : window.stop]
-            given = window.frames[window.first : window.stop]
-            self.pieces += 1
-            self.height, self.width = given.shape[1:3]
-            self.numbers += given.size
-            self.squares += float(np.sum((made.astype(np.float64) - given) ** 2))
-            yield from made
+    def frames(self, source: Iterable[Frames], tile: Tile) -> Iterator[Frames]:
+        """Yield reconstructed frames (height, width, 3) of a tile, without its neighbours."""
+        given = np.s_[tile.rows.begin : tile.rows.end, tile.columns.begin : tile.columns.end]
+        wanted = np.s_[tile.rows.first : tile.rows.stop, tile.columns.first : tile.columns.stop]
+        waiting: deque[Frames] = deque()  # the originals of what is on its way
 
-    def _reconstructed(self, clip: Frames) -> Frames:
-        missing = max(0, self.shortest - len(clip))
-        filled = np.concatenate([clip, np.repeat(clip[-1:], missing, axis=0)])
-        given = to_tensor(in_colours(filled[None], self.channels), next(self.network.parameters()).device)
-        with torch.inference_mode():
-            made = self.network(given)
-        return to_pixels(made.expand(-1, 3, -1, -1, -1))[0, : len(clip)]
+        def arriving() -> Iterator[Frames]:
+            for frame in source:
+                waiting.append(frame[wanted].copy())
+                yield np.ascontiguousarray(frame[given])
+
+        inside = tuple(slice(w.start - g.start, w.stop - g.start) for w, g in zip(wanted, given, strict=True))
+        for chunk in self._reconstructed(arriving()):
+            for frame in chunk:
+                made, original = frame[inside], waiting.popleft()
+                self.numbers += made.size
+                self.squares += float(np.sum((made.astype(np.float64) - original) ** 2))
+                yield made
+
+    def _reconstructed(self, frames: Iterable[Frames]) -> Iterator[Frames]:
+        if not self.clip_by_clip:
+            given = map(self._tensor, chunks(frames, self.at_once))
+            yield from map(_in_rgb, streamed(self.network, given, self.at_once))
+            return
+        for clip in chunks(frames, self.at_once):
+            filled = np.concatenate([clip, np.repeat(clip[-1:], self.at_once - len(clip), axis=0)])
+            with torch.inference_mode():
+                made = self.network(self._tensor(filled))
+            yield _in_rgb(made)[: len(clip)]
+
+    def _tensor(self, chunk: Frames) -> torch.Tensor:
+        return to_tensor(in_colours(chunk[None], self.channels), self.device)
 
     def psnr(self) -> float:
         """PSNR over every pixel, of what is written before the codec."""
@@ -145,25 +161,54 @@ class _Work:
         return float(-10.0 * np.log10(max(error, np.finfo(np.float64).tiny)))
 
 
-def _piece_and_halo(config: VideoUNetConfig, exact: bool) -> tuple[int, int]:
-    """Frames of a piece and of its neighbourhood; both whole cells when pieces must fit together."""
-    if not exact:
-        return config.frames, 0
-    cell = config.pool**config.stages
-    halo = cell * -(-unet_halo(config.stages, config.convolutions, config.kernel, config.pool) // cell)
-    return max(halo, cell), halo
+def _in_rgb(made: torch.Tensor) -> Frames:
+    return np.asarray(to_pixels(made.expand(-1, 3, -1, -1, -1))[0])
 
 
-def _check_size(config: VideoUNetConfig, header: videos.Header, frames: int) -> None:
-    cell = config.pool**config.stages
-    if config.rounding == "down" and min(header.height, header.width) < cell:
+@contextmanager
+def _tiles_of(
+    work: _Work, source: Path, frames: Iterator[Frames], cut: list[Tile], target: Path
+) -> Iterator[Iterator[Frames]]:
+    """Give the reconstructed frames; where there are several tiles, each is first written to a video of its own."""
+    if len(cut) == 1:
+        yield work.frames(frames, cut[0])
+        return
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=f".{target.stem}.tiles", dir=target.parent)
+    except OSError as error:
+        raise ResourceError(f"cannot write {target}: {error.strerror or error}") from None
+    with folder as path:
+        drafts = [Path(path) / f"{number}.mkv" for number in range(len(cut))]
+        for draft, tile in zip(drafts, cut, strict=True):
+            videos.write_video(draft, work.frames(frames, tile), 25, lossless=True)
+            frames = videos.read_frames(source)
+        yield _joined(cut, [videos.read_frames(draft) for draft in drafts])
+
+
+def _joined(cut: list[Tile], parts: list[Iterator[Frames]]) -> Iterator[Frames]:
+    height, width = cut[-1].rows.stop, cut[-1].columns.stop
+    for together in zip(*parts, strict=True):
+        frame = np.empty((height, width, 3), np.uint8)
+        for tile, part in zip(cut, together, strict=True):
+            frame[tile.rows.first : tile.rows.stop, tile.columns.first : tile.columns.stop] = part
+        yield frame
+
+
+def _check_size(config: VideoUNetConfig, network: VideoUNet, source: Path, height: int, width: int) -> None:
+    """Refuse what pooling, rounding down, would leave nothing of."""
+    least = (cell(network, ROWS), cell(network, COLUMNS))
+    if config.rounding == "down" and (height < least[0] or width < least[1]):
         raise DataError(
-            f"{header.path} is {header.width}×{header.height}; the run rounds down and needs at least {cell} both ways"
+            f"{source} is {width}×{height}; the run rounds down and needs at least {least[1]}×{least[0]} pixels"
         )
-    size = {"frames": frames, "height": header.height, "width": header.width}
+
+
+def _check_memory(config: VideoUNetConfig, height: int, width: int) -> None:
+    """Refuse clips whose largest map is too large, with what a convolution needs beside it."""
+    size = {"height": height, "width": width}
     largest = 3 * max(4 * each.numbers for each in maps(config.model_copy(update=size)))
     if largest > MEMORY:
         raise ResourceError(
-            f"{frames} frames of {header.width}×{header.height} would take about {largest / 2**30:.1f} GiB, more than "
-            f"{MEMORY / 2**30:.0f}; scale the video down, or train with fewer --frames or a smaller --base"
+            f"clips of {config.frames} frames of {width}×{height} would take about {largest / 2**30:.1f} GiB, more "
+            f"than {MEMORY / 2**30:.0f}; leave out --clip-by-clip, or scale the video down"
         )

@@ -22,7 +22,7 @@ ERROR = {torch.float32: 1e-6, torch.float64: 1e-12}
 """Largest difference from one pass over the whole video, as a share of its largest value, by precision."""
 
 
-def streamed(network: VideoUNet, video: Iterable[Chunk]) -> Iterator[Chunk]:
+def streamed(network: VideoUNet, video: Iterable[Chunk], most: int = 8) -> Iterator[Chunk]:
     """Reconstruct a video that arrives in chunks; what comes out is what `network` would make of them joined.
 
     Parameters
@@ -31,6 +31,8 @@ def streamed(network: VideoUNet, video: Iterable[Chunk]) -> Iterator[Chunk]:
         Of any kernels and pools, with skips or without, rounding up or down.
     video : iterable of chunks
         Each (batch, channels, frames ≥ 1, height, width); frames may differ, nothing else.
+    most : int
+        Frames that a decoder block works on at a time. Fewer take less memory; the result is the same.
 
     Yields
     ------
@@ -42,7 +44,7 @@ def streamed(network: VideoUNet, video: Iterable[Chunk]) -> Iterator[Chunk]:
     DataError
         If the video ends before there is a frame at the bottom of a network that rounds down.
     """
-    chunks = _through(network, iter(video))
+    chunks = _through(network, iter(video), most)
     while True:
         # entered anew for every chunk: around a `yield` the mode would reach into the caller's code
         with torch.inference_mode():
@@ -52,13 +54,13 @@ def streamed(network: VideoUNet, video: Iterable[Chunk]) -> Iterator[Chunk]:
         yield chunk
 
 
-def _through(network: VideoUNet, x: Iterator[Chunk]) -> Iterator[Chunk]:
+def _through(network: VideoUNet, x: Iterator[Chunk], most: int) -> Iterator[Chunk]:
     """Connect the layers as `VideoUNet.forward` does."""
     skips = []
     encoders = [each for each in network.encoders if isinstance(each, Encoder)]
     decoders = [each for each in network.decoders if isinstance(each, Decoder)]
     for encoder, decoder in zip(encoders, reversed(decoders), strict=True):
-        skip = _Skip(decoder.skips)
+        skip = _Skip(decoder.skips, most)
         x = pooled(encoder.pool, skip.kept(convolutions(encoder.convolutions, x)))
         skips.append(skip)
     x = convolutions(network.bottleneck, x)
@@ -82,9 +84,12 @@ def convolved(layer: nn.Module, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     held: Tensor | None = None
     for chunk in _between_zeros(chunks, k // 2):
         seen = chunk if held is None else torch.cat([held, chunk], dim=2)
+        del chunk  # what is not needed while others work is let go
         held = _last(seen, k - 1)
         if seen.shape[2] >= k:
-            yield F.conv3d(seen, layer.weight, layer.bias, padding=(0, height // 2, width // 2))
+            made = F.conv3d(seen, layer.weight, layer.bias, padding=(0, height // 2, width // 2))
+            del seen
+            yield made
 
 
 def _between_zeros(chunks: Iterable[Chunk], count: int) -> Iterator[Chunk]:
@@ -131,8 +136,8 @@ def raised(layer: nn.Module, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
 class _Skip:
     """The frames of a skip connection that wait for what comes back from below."""
 
-    def __init__(self, wanted: bool) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: bool, most: int) -> None:
+        self.wanted, self.most = wanted, most
         self.waiting: deque[Tensor] = deque()
 
     def kept(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
@@ -147,8 +152,9 @@ class _Skip:
         above = None
         for chunk in raised:
             above = chunk[:, :, :1]
-            if self.waiting:
-                yield self._join(chunk)
+            for begin in range(0, chunk.shape[2], self.most):
+                if self.waiting:
+                    yield self._join(chunk[:, :, begin : begin + self.most])
         if above is None and self.waiting:
             raise DataError("the video is shorter than what a network that rounds down pools away")
         while self.waiting and above is not None:
