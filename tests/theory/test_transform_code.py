@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.fft import dctn, idctn
 from sklearn.decomposition import PCA
-from tests.tolerances import assert_identity
+from tests.tolerances import assert_identity, assert_sampling
 
-from theodolite.theory.transform_code import cosine_code_error, principal_code_error, psnr
+from theodolite.theory.transform_code import cosine_code_error, principal_code_error, psnr, wiener_error
 
 
 @pytest.fixture
@@ -66,3 +66,29 @@ def test_clips_that_occur_twice_keep_no_noise(clips):
     twice = np.concatenate([fit, fit])
     once = principal_code_error(fit, judged, [11])
     assert_identity(principal_code_error(twice, judged, [11, 23]), np.concatenate([once, once]))
+
+
+def test_the_wiener_filter_s_error_is_that_of_many_draws_of_noise():
+    random = np.random.default_rng(0)
+    fit, clips = random.random((30, 3, 4, 2)), random.random((2, 3, 4, 2))
+    noise = 0.3
+    energy = np.mean(dctn(fit, axes=(1, 2, 3), norm="ortho") ** 2, axis=0)
+    gain = energy / (energy + noise**2)
+    noisy = clips[None] + noise * random.standard_normal((4000, *clips.shape))
+    made = idctn(gain * dctn(noisy, axes=(2, 3, 4), norm="ortho"), axes=(2, 3, 4), norm="ortho")
+    errors = np.mean((made - clips) ** 2, axis=(2, 3, 4))
+    expected, deviation = wiener_error(fit, clips, noise)
+    for number in range(2):
+        assert_sampling(errors[:, number], expected[number])
+        # of the square's mean: the variance, by the same test
+        assert_sampling((errors[:, number] - expected[number]) ** 2, deviation[number] ** 2)
+
+
+def test_no_other_multipliers_do_better_on_the_clips_they_were_fitted_to():
+    random = np.random.default_rng(1)
+    clips = random.random((20, 3, 4, 2))
+    c = dctn(clips, axes=(1, 2, 3), norm="ortho")
+    least = wiener_error(clips, clips, 0.3)[0].mean()
+    for _ in range(20):
+        gain = random.random(c.shape[1:])
+        assert np.mean((1 - gain) ** 2 * c**2 + gain**2 * 0.09) >= least

@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from scipy import stats
 from tests.tolerances import assert_identity, assert_single
+from tests.video_unet.conftest import TINY
 
 from theodolite import families
 from theodolite.kernel.exhibits import Table
@@ -16,7 +17,7 @@ from theodolite.video_unet.audit import matching_maps
 from theodolite.video_unet.blueprint import SHAPE_COLUMN
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.samples import samples
-from theodolite.video_unet.trained import Trained, clip_psnr, mean_and_uncertainty
+from theodolite.video_unet.trained import Trained, clip_psnr, hidden_psnr, mean_and_uncertainty
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +112,48 @@ def test_maps_are_matched_by_name_and_size(tiny_run):
 def test_an_audit_is_written_and_read_back(audit, tiny_run):
     assert tiny_run.audit == audit
     assert json.loads((tiny_run.path / "audit.json").read_text())["family"] == "video-unet"
+
+
+@pytest.mark.parametrize(
+    ("corruption", "untrained", "words"),
+    [
+        ("masked", "psnr_interpolation", "Of every frame that was hidden, the network with skips makes"),
+        ("blocks", "psnr_interpolation", "Of every block that was hidden, the network with skips makes"),
+        ("noise", "psnr_wiener", "Of clips under noise at 20.0 dB, the network with skips makes"),
+    ],
+)
+def test_what_was_not_shown_is_judged_beside_what_needs_no_training(tmp_path, corruption, untrained, words):
+    run = families.train("video-unet", tmp_path, steps=40, device="cpu", **{**TINY, "corruption": corruption})
+    audit = families.audit(run)
+    assert finding(audit, untrained).verdict == "holds"
+    # that skips do not harm is said of the optimum, which so few steps need not find
+    assert all(each.verdict != "fails" for each in audit.findings if each.prediction.name != "gain_of_skips")
+    assert audit.sentences[0].startswith(words)
+    assert f"makes {finding(audit, untrained).measurement.value:.1f} dB" in audit.sentences[1]
+    assert len(audit.sentences) <= 4
+    assert len(audit.figures) == 4
+    strip = next(each for each in audit.exhibits if each.kind == "strip")
+    assert strip.row_names[:2] == ("original", "what was shown")
+    if corruption != "noise":
+        assert finding(audit, "psnr_hidden_with_skips").prediction.claim == "lower bound"
+
+
+def test_the_psnr_of_hidden_pixels_counts_them_alone():
+    random = np.random.default_rng(0)
+    original, made = random.random((2, 2, 3, 4, 5, 3))
+    hidden = random.random((2, 3, 4, 5)) < 0.5
+    for number in range(2):
+        squares = [
+            np.sum((original[number] - made[number])[place] ** 2)
+            for place in zip(*np.nonzero(hidden[number]), strict=True)
+        ]
+        expected = -10 * np.log10(np.sum(squares) / (3 * len(squares)))
+        assert_identity(hidden_psnr(original, made, hidden)[number], expected)
+
+
+def test_frames_are_measured_one_by_one(audit):
+    titles = [each.title for each in audit.exhibits]
+    assert any(title.startswith("PSNR with skips goes from") for title in titles)
+    assert any(title.startswith("SSIM with skips goes from") for title in titles)
+    table = next(each for each in audit.exhibits if isinstance(each, Table))
+    assert len(table.rows) == 5

@@ -51,6 +51,23 @@ def test_predictions_of_quality_follow_the_networks():
     assert not names & {"psnr_without_skips", "gain_of_skips"}
 
 
+@pytest.mark.parametrize(
+    ("corruption", "names"),
+    [
+        ("masked", {"psnr_interpolation", "psnr_hidden_with_skips", "psnr_hidden_without_skips"}),
+        ("noise", {"psnr_wiener"}),
+    ],
+)
+def test_what_can_be_made_good_without_training_is_predicted(corruption, names):
+    clean = {each.name for each in plan(VideoUNetConfig(**SMALL)).predictions}
+    made = plan(VideoUNetConfig(**SMALL, corruption=corruption))
+    assert {each.name for each in made.predictions} - clean == names
+    assert any("Networks are shown clips" in each for each in made.assumptions)
+    values = {each.name: each.value for each in made.predictions}
+    least = values["psnr_with_skips"] if corruption == "noise" else values["psnr_hidden_with_skips"]
+    assert values[min(names & {"psnr_interpolation", "psnr_wiener"})] > least
+
+
 def test_the_cosine_code_of_the_plan_is_the_one_carried_out():
     config = VideoUNetConfig(**SMALL)
     fit, judged = baseline_clips(config)

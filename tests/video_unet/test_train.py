@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests.tolerances import assert_identity, assert_single
 from tests.video_unet.conftest import TINY
 
@@ -90,7 +91,7 @@ def test_the_loop_trains_as_plain_steps_do(tmp_path):
             adam.zero_grad()
         error = network(x) - x
         flicker = error.diff(dim=2)
-        loss = 0.1 * (1 - structural_similarity(network(x), x)) / 2
+        loss = 0.5 * (1 - structural_similarity(network(x), x)) / 2
         loss = loss + sum(w * ((e**2 + 1e-6).sqrt() - 1e-3).mean() for e, w in ((error, 1.0), (flicker, 0.5)))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -101,3 +102,23 @@ def test_the_loop_trains_as_plain_steps_do(tmp_path):
     with torch.no_grad():
         assert_single(trained(x[:2]), network(x[:2]))
     assert_identity(run.metrics()[0]["step"], 0)
+
+
+@pytest.mark.parametrize("corruption", ["masked", "noise"])
+def test_an_interrupted_run_goes_on_with_the_same_draws(tmp_path, monkeypatch, corruption):
+    fields = {**TINY, "corruption": corruption, "device": "cpu", "steps": 4, "checkpoint_every": 2}
+    whole = families.train("video-unet", tmp_path / "whole", **fields)
+    step = VideoUNetTask.step
+
+    def interrupted(task, at):
+        if at.number == 3:
+            raise KeyboardInterrupt
+        return step(task, at)
+
+    monkeypatch.setattr(VideoUNetTask, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        families.train("video-unet", tmp_path / "cut", **fields)
+    monkeypatch.setattr(VideoUNetTask, "step", step)
+    resumed = families.resume(tmp_path / "cut")
+    one, other = (load_file(run.weights) for run in (whole, resumed))
+    assert all(torch.equal(other[name], value) for name, value in one.items())

@@ -1,6 +1,10 @@
 """The trained video U-Net beside its plan: shapes and costs of the built network, PSNR on clips it has never seen."""
 
+import math
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from theodolite.kernel.errors import DataError
 from theodolite.kernel.exhibits import Table
@@ -11,10 +15,14 @@ from theodolite.video_unet import exhibits, probes
 from theodolite.video_unet.baselines import baseline_clips
 from theodolite.video_unet.blueprint import NAME_COLUMN, SHAPE_COLUMN, TABLE_TITLE
 from theodolite.video_unet.config import VideoUNetConfig
+from theodolite.video_unet.corruption import shown
 from theodolite.video_unet.cosine_code import rebuilt
+from theodolite.video_unet.over_time import frame_charts
+from theodolite.video_unet.restored import filtered, interpolated
 from theodolite.video_unet.samples import Samples, samples
-from theodolite.video_unet.trained import Trained, clip_psnr, mean_and_uncertainty
+from theodolite.video_unet.trained import Trained, clip_psnr, hidden_psnr, mean_and_uncertainty
 
+Array = NDArray[np.float64]
 Measured = dict[str, Measurement]
 
 
@@ -37,12 +45,13 @@ def audit(run: RunFolder) -> Audit:
     return Audit(
         family="video-unet",
         title=f"A U-Net auto-encoder for clips of {shapes['input']}",
-        sentences=_sentences(measured, plan, trained, _code(shapes)),
+        sentences=_sentences(config, measured, plan, trained, _code(shapes)),
         figures=_figures(measured, _code(shapes)),
         # of a user's clips no PSNR was predicted, yet it is reported
         findings=compare(plan.predictions, [each for name, each in measured.items() if name in planned]),
         exhibits=(
             exhibits.psnr_bars(measured, _code(shapes)),
+            *frame_charts(config, trained, _code(shapes)),
             *exhibits.strips(run, trained),
             *exhibits.codes(config, measured, _code(shapes)),
         ),
@@ -99,18 +108,40 @@ def _quality(config: VideoUNetConfig, trained: Trained, code: int) -> list[Measu
     for name, each in values.items():
         mean, uncertainty = mean_and_uncertainty(each)
         told.append(Measurement(name=name, value=mean, unit="dB", uncertainty=uncertainty, method=over))
+    over_hidden = f"mean over what is hidden of {len(trained.held_out)} held-out clips, with its 95% interval"
+    for name, each in trained.psnr_hidden.items():
+        mean, uncertainty = mean_and_uncertainty(each)
+        hidden = Measurement(
+            name=f"psnr_hidden_{name}", value=mean, unit="dB", uncertainty=uncertainty, method=over_hidden
+        )
+        told.append(hidden)
     if (clips := baseline_clips(config)) is not None:
         fit, judged = clips
         coded = clip_psnr(judged, rebuilt(fit, judged, min(code, judged[0].size - 1)))
         how = f"{len(judged)} held-out clips transformed by matrices, cut and turned back"
         told.append(Measurement(name="psnr_cosine_code", value=float(coded.mean()), unit="dB", method=how))
-    return told
+    return [*told, *_untrained(config, trained, clips)]
 
 
-def _sentences(measured: Measured, plan: Plan, trained: Trained, code: int) -> tuple[str, ...]:
-    told = []
+def _untrained(config: VideoUNetConfig, trained: Trained, clips: tuple[Array, Array] | None) -> tuple[Measurement, ...]:
+    """Measure what can be made good without training: hidden pixels by interpolation, noise by a filter."""
+    judged = trained.held_out if clips is None else clips[1]
+    seen = shown(config, judged)
+    if seen.hidden is not None:
+        made = hidden_psnr(judged, interpolated(seen.given, seen.hidden), seen.hidden)
+        how = f"{len(judged)} held-out clips filled in by matrices, one for each pattern of hidden frames"
+        return (Measurement(name="psnr_interpolation", value=float(made.mean()), unit="dB", method=how),)
+    if config.corruption == "noise" and clips is not None:
+        made = clip_psnr(judged, filtered(clips[0], seen.given, config.level))
+        how = f"{len(judged)} noisy held-out clips transformed by matrices, shrunk and turned back"
+        return (Measurement(name="psnr_wiener", value=float(made.mean()), unit="dB", method=how),)
+    return ()
+
+
+def _sentences(config: VideoUNetConfig, measured: Measured, plan: Plan, trained: Trained, code: int) -> tuple[str, ...]:
+    told = _restored(config, measured, trained) if config.corruption != "none" else []
     clips = len(trained.held_out)
-    if "psnr_with_skips" in measured:
+    if "psnr_with_skips" in measured and not told:
         told.append(f"With skips, {clips} held-out clips come back at {_between(measured['psnr_with_skips'])}.")
     if "psnr_without_skips" in measured:
         psnr = _between(measured["psnr_without_skips"])
@@ -119,7 +150,7 @@ def _sentences(measured: Measured, plan: Plan, trained: Trained, code: int) -> t
             f"; {abs(gain):.1f} dB {'pass' if gain >= 0 else 'are lost'} beside the code" if gain is not None else ""
         )
         told.append(f"Without skips all passes through {code:,} numbers, and the clips come back at {psnr}{beside}.")
-    if "psnr_cosine_code" in measured:
+    if "psnr_cosine_code" in measured and config.corruption == "none":
         linear = measured["psnr_cosine_code"].value
         best = min(each.value for name, each in measured.items() if name in ("psnr_with_skips", "psnr_without_skips"))
         side = "below" if best < linear else "above"
@@ -137,6 +168,30 @@ def _sentences(measured: Measured, plan: Plan, trained: Trained, code: int) -> t
     return tuple(told)
 
 
+def _restored(config: VideoUNetConfig, measured: Measured, trained: Trained) -> list[str]:
+    """Say what the networks make good of what they were not shown, beside what needs no training."""
+    if trained.shown.hidden is not None:
+        prefix, untrained = "psnr_hidden_", "psnr_interpolation"
+        kind = "frame" if config.corruption == "masked" else "block"
+        what, other = f"Of every {kind} that was hidden", "linear interpolation in time"
+    else:
+        prefix, untrained, other = "psnr_", "psnr_wiener", "a linear filter"
+        what = f"Of clips under noise at {-20.0 * math.log10(config.level):.1f} dB"
+    made = "; ".join(
+        f"the network {name.replace('_', ' ')} makes {_between(measured[prefix + name])}" for name in trained.networks
+    )
+    first = measured[prefix + next(iter(trained.networks))].value
+    if untrained not in measured:
+        return [f"{what}, {made}."]
+    better = first - measured[untrained].value
+    side = "above" if better >= 0 else "below"
+    return [
+        f"{what}, {made}.",
+        f"With no training {other} makes {measured[untrained].value:.1f} dB; the network asked for is "
+        f"{abs(better):.1f} dB {side} it.",
+    ]
+
+
 def _between(measurement: Measurement) -> str:
     low, high = measurement.value - measurement.uncertainty, measurement.value + measurement.uncertainty
     return f"{measurement.value:.1f} dB (mean; between {low:.1f} and {high:.1f})"
@@ -144,14 +199,21 @@ def _between(measurement: Measurement) -> str:
 
 def _figures(measured: Measured, code: int) -> tuple[Figure, ...]:
     meanings = {
-        "psnr_with_skips": "PSNR on held-out clips, with skips",
-        "psnr_without_skips": f"PSNR through {code:,} numbers alone, without skips",
-        "psnr_cosine_code": f"PSNR of a cosine code of {code:,} numbers",
+        "psnr_hidden_with_skips": "PSNR of what was hidden, with skips",
+        "psnr_hidden_without_skips": "PSNR of what was hidden, without skips",
+        "psnr_interpolation": "PSNR of what was hidden, interpolated in time",
     }
+    if not meanings.keys() & measured.keys():
+        meanings = {
+            "psnr_with_skips": "PSNR on held-out clips, with skips",
+            "psnr_without_skips": f"PSNR through {code:,} numbers alone, without skips",
+            "psnr_wiener": "PSNR after a linear filter",
+            "psnr_cosine_code": f"PSNR of a cosine code of {code:,} numbers",
+        }
     told = [
         Figure(value=f"{measured[name].value:.1f}", unit="dB", meaning=meaning)
         for name, meaning in meanings.items()
         if name in measured
-    ]
+    ][:3]
     work = measured["multiply_adds"].value / 1e9
     return (*told, Figure(value=f"{work:.2f}", unit="billion multiply-adds", meaning="to reconstruct one clip"))

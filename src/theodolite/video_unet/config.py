@@ -35,8 +35,33 @@ class VideoUNetConfig(Settings):
     )
     temporal_weight: float = Field(0.5, ge=0.0, le=1e6, description="weight of the loss of frame-to-frame differences")
     structural_weight: float = Field(
-        0.1, ge=0.0, le=1e6, description="weight of (1 − SSIM)/2, in windows over space and time"
+        0.5, ge=0.0, le=1e6, description="weight of (1 − SSIM)/2, in windows over space and time"
     )
+
+    corruption: Literal["none", "masked", "blocks", "noise"] = Field(
+        "none",
+        description="what is done to the clips shown: whole frames hidden, space-time blocks hidden, noise added",
+    )
+    corruption_level: float | None = Field(
+        None, gt=0.0, le=10.0, description="share hidden [0.5], or the noise's deviation for pixels in 0 to 1 [0.1]"
+    )
+
+    @model_validator(mode="after")
+    def _corruption_works(self) -> Self:
+        if self.corruption == "none" and self.corruption_level is not None:
+            raise ValueError(f"corruption_level={self.corruption_level} needs corruption=masked, blocks or noise")
+        if self.corruption in ("masked", "blocks"):
+            if self.level >= 1.0:
+                raise ValueError(f"corruption_level={self.level} hides all of a clip; give a share below 1")
+            if self.frames == 1:
+                raise ValueError(f"corruption={self.corruption} fills in from other frames; give frames of at least 2")
+        return self
+
+    @property
+    def level(self) -> float:
+        """Share of a clip that is hidden, or the deviation of the noise that is added; 0 for no corruption."""
+        usual = {"none": 0.0, "masked": 0.5, "blocks": 0.5, "noise": 0.1}[self.corruption]
+        return usual if self.corruption_level is None else self.corruption_level
 
     @model_validator(mode="after")
     def _sizes_work(self) -> Self:

@@ -12,11 +12,11 @@ def rebuilt(fit: Array, clips: Array, size: int) -> Array:
     The coefficients kept are those with the largest mean energy over the clips `fit`.
     """
     bases = [cosines(side) for side in fit.shape[1:]]
-    energy = np.mean(_along_every_axis(fit, bases) ** 2, axis=0)
+    energy = np.mean(along_every_axis(fit, bases) ** 2, axis=0)
     kept = np.zeros(energy.size, dtype=bool)
     kept[np.argsort(-energy.ravel(), kind="stable")[:size]] = True
-    coded = _along_every_axis(clips, bases) * kept.reshape(energy.shape)
-    return _along_every_axis(coded, [basis.T for basis in bases])
+    coded = along_every_axis(clips, bases) * kept.reshape(energy.shape)
+    return along_every_axis(coded, [basis.T for basis in bases])
 
 
 def cosines(size: int) -> Array:
@@ -27,7 +27,8 @@ def cosines(size: int) -> Array:
     return np.asarray(basis)
 
 
-def _along_every_axis(clips: Array, bases: list[Array]) -> Array:
+def along_every_axis(clips: Array, bases: list[Array]) -> Array:
+    """Return clips (n, …) with each axis after the first multiplied by its basis (rows are frequencies)."""
     for axis, basis in enumerate(bases, start=1):
         clips = np.moveaxis(np.tensordot(clips, basis, axes=(axis, 1)), -1, axis)
     return clips

@@ -16,6 +16,10 @@ Measured = dict[str, Measurement]
 NAMES = {
     "psnr_with_skips": "U-Net with skips",
     "psnr_without_skips": "U-Net without skips",
+    "psnr_hidden_with_skips": "with skips, of what was hidden",
+    "psnr_hidden_without_skips": "without skips, of what was hidden",
+    "psnr_interpolation": "interpolation in time, of what was hidden",
+    "psnr_wiener": "linear filter",
     "psnr_cosine_code": "cosine code",
 }
 INTERVAL = "95% interval"
@@ -62,6 +66,9 @@ def strips(run: RunFolder, trained: Trained) -> tuple[Strip, ...]:
 def _strip(run: RunFolder, trained: Trained, number: int, name: str, what: str) -> Strip:
     original = trained.held_out[number]
     rows, names, told = [original], ["original"], []
+    if trained.shown.given is not trained.held_out:
+        rows.append(np.clip(trained.shown.given[number], 0.0, 1.0))
+        names.append("what was shown")
     for network, made in trained.reconstructions.items():
         words = network.replace("_", " ")
         psnr = f"{trained.psnr[network][number]:.1f} dB"

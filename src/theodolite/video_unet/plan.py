@@ -1,12 +1,15 @@
 """What theory says of a video U-Net before it is trained. No torch."""
 
+import math
+
 from theodolite.kernel.exhibits import Chart, Layer
 from theodolite.kernel.records import Plan, Prediction
 from theodolite.theory.convolution import unet_receptive_field
 from theodolite.video_unet.architecture import code, maps
-from theodolite.video_unet.baselines import Baseline, baseline
+from theodolite.video_unet.baselines import Baseline, Restored, baseline
 from theodolite.video_unet.blueprint import shape_table, u_diagram
 from theodolite.video_unet.config import VideoUNetConfig
+from theodolite.video_unet.corruption import cells, hidden_cells
 
 DECIBEL = "dB"
 ANSWER = "docs/answers/q3.md"
@@ -105,6 +108,8 @@ def _quality(config: VideoUNetConfig, linear: Baseline | None) -> tuple[Predicti
             )
             for name in config.networks
         )
+    if linear is not None and linear.restored is not None:
+        told.extend(_restoration(config, linear.restored))
     if config.compare_skips:
         told.append(
             Prediction(
@@ -119,6 +124,44 @@ def _quality(config: VideoUNetConfig, linear: Baseline | None) -> tuple[Predicti
     return tuple(told)
 
 
+def _restoration(config: VideoUNetConfig, restored: Restored) -> tuple[Prediction, ...]:
+    """Predict what making good is worth that needs no training, and the least that a network can do."""
+    if config.corruption == "noise":
+        source = "Q3.e: a Wiener filter of cosine coefficients (Wiener 1949)"
+        filtered = Prediction(
+            name="psnr_wiener",
+            label=f"Held-out PSNR after a linear filter, from noise of {config.level:g}",
+            value=restored.psnr,
+            unit=DECIBEL,
+            claim="estimate",
+            source=f"{ANSWER}, {source}",
+            tolerance=restored.tolerance,
+        )
+        return (filtered,)
+    interpolated = Prediction(
+        name="psnr_interpolation",
+        label="PSNR of hidden pixels by linear interpolation in time",
+        value=restored.psnr,
+        unit=DECIBEL,
+        claim="exact",
+        source=f"{ANSWER}, Q3.e: between the last visible frame and the next",
+        tolerance=1e-6,
+    )
+    networks = (
+        Prediction(
+            name=f"psnr_hidden_{name}",
+            label=f"PSNR of hidden pixels {name.replace('_', ' ')}; one constant colour is the least",
+            value=restored.hidden_constant,
+            unit=DECIBEL,
+            claim="lower bound",
+            source=f"{ANSWER}, Q3.e: the head's bias alone can paint the mean colour",
+            tolerance=restored.hidden_uncertainty,
+        )
+        for name in config.networks
+    )
+    return (interpolated, *networks)
+
+
 def _assumptions(config: VideoUNetConfig, linear: Baseline | None) -> tuple[str, ...]:
     told = [
         "Convolutions slide by 1 and read zeros outside the clip, so that they keep every size; kernels are cubes.",
@@ -128,6 +171,16 @@ def _assumptions(config: VideoUNetConfig, linear: Baseline | None) -> tuple[str,
     ]
     if config.rounding == "down":
         told.append("Rounding down leaves the last positions out of the deep path; the decoder sees zeros there.")
+    if config.corruption in ("masked", "blocks"):
+        what = "cells of space and time" if config.corruption == "blocks" else "frames"
+        told.append(
+            f"Networks are shown clips of which {hidden_cells(config)} of {math.prod(cells(config))} {what} are hidden, "
+            "chosen anew each step, and rebuild all of the clip."
+        )
+    if config.corruption == "noise":
+        told.append(
+            f"Networks are shown clips under normal noise of deviation {config.level:g}, and rebuild them clean."
+        )
     if config.compare_skips:
         told.append("That skips do not harm is a statement of the optimum; training need not find it.")
     if linear is None:

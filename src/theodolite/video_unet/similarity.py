@@ -35,7 +35,8 @@ def structural_similarity(one: Clip, other: Clip) -> Tensor:
     covariance = _averaged(one * other) - product
     variances = _averaged(one.square() + other.square()) - squares
     alike = (2.0 * product + LUMINANCE) * (2.0 * covariance + CONTRAST)
-    return (alike / ((squares + LUMINANCE) * (variances + CONTRAST))).mean()
+    similarity: Tensor = (alike / ((squares + LUMINANCE) * (variances + CONTRAST))).mean()
+    return similarity
 
 
 def window(size: int) -> int:
@@ -47,7 +48,8 @@ def _averaged(x: Tensor) -> Tensor:
     """Average in every window: one matrix an axis, for the Gaussian is a product of three."""
     frames, height, width = (_weights(size, x) for size in x.shape[2:])
     x = height @ (x @ width.T)
-    return torch.tensordot(x, frames, dims=([2], [1])).movedim(-1, 2)
+    averaged: Tensor = torch.tensordot(x, frames, dims=([2], [1])).movedim(-1, 2)
+    return averaged
 
 
 def _weights(size: int, like: Tensor) -> Tensor:
@@ -56,4 +58,5 @@ def _weights(size: int, like: Tensor) -> Tensor:
     offset = torch.arange(size, device=like.device) - torch.arange(size - taps + 1, device=like.device)[:, None]
     inside = (offset >= 0) & (offset < taps)
     weights = torch.exp(-0.5 * ((offset.to(like.dtype) - (taps - 1) / 2) / DEVIATION).square()) * inside
-    return weights / weights.sum(dim=1, keepdim=True)
+    normalised: Tensor = weights / weights.sum(dim=1, keepdim=True)
+    return normalised

@@ -1,5 +1,6 @@
 """Training of the video U-Net and of its twin without skips, on the same batches."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -11,7 +12,8 @@ from theodolite.engine.task import Part, Step, Task
 from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.runs import RunFolder
 from theodolite.video_unet.config import VideoUNetConfig, VideoUNetTraining
-from theodolite.video_unet.losses import reconstruction_loss, to_tensor
+from theodolite.video_unet.corruption import HIDDEN, cells, hidden_pixels
+from theodolite.video_unet.losses import Clip, reconstruction_loss, to_tensor
 from theodolite.video_unet.model import VideoUNet
 from theodolite.video_unet.samples import Samples, samples
 
@@ -65,12 +67,29 @@ class VideoUNetTask(Task):
 
     def _losses(self, part: Part) -> Mapping[str, Tensor]:
         clips = to_tensor(self.clips.draw(part.ids.tolist()), part.device)
+        given = corrupted(self.config, clips, part)
+        # over the whole clip, hidden or not: what is visible must be kept, too
         losses = {
-            f"loss_{name}": reconstruction_loss(self.config, network(clips), clips)
+            f"loss_{name}": reconstruction_loss(self.config, network(given), clips)
             for name, network in self.networks.items()
         }
         # the networks share no weight, so the gradient of the sum is that of each loss for its own network
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+
+def corrupted(config: VideoUNetConfig, clips: Clip, part: Part) -> Clip:
+    """Return clips as networks are shown them in training: what is hidden, and noise, are drawn anew every step.
+
+    Each clip's draw depends on seed, step and sample alone, so that a resumed run, or one of many processes, sees the
+    same.
+    """
+    if config.corruption == "none":
+        return clips
+    if config.corruption == "noise":
+        return clips + config.level * part.normal("noise", *clips.shape[1:])
+    draws = part.uniform("hidden", math.prod(cells(config))).cpu().numpy()
+    hidden = torch.from_numpy(hidden_pixels(config, draws)).to(clips.device)
+    return clips.masked_fill(hidden[:, None], HIDDEN)
 
 
 def initial_size(tensor: Tensor) -> float:

@@ -11,7 +11,7 @@ from theodolite.engine.devices import best_device
 from theodolite.engine.export import load_weights
 from theodolite.kernel.runs import RunFolder
 from theodolite.video_unet.config import VideoUNetConfig
-from theodolite.video_unet.losses import to_tensor
+from theodolite.video_unet.corruption import Hidden, Shown, shown
 from theodolite.video_unet.model import VideoUNet
 from theodolite.video_unet.samples import Clips
 
@@ -31,38 +31,49 @@ class Trained:
         By name; the one that was asked for comes first.
     held_out : array (n, frames, height, width, channels)
         In [0, 1].
+    shown : Shown
+        The same clips as the networks were shown them: corrupted, where they were trained for that.
     reconstructions : dict of str to array
         The same shape, clamped to [0, 1].
     psnr : dict of str to array (n,)
         dB a clip.
+    psnr_hidden : dict of str to array (n,)
+        dB a clip over what was hidden of it; empty where nothing was.
     """
 
     networks: dict[str, VideoUNet]
     held_out: Array
+    shown: Shown
     reconstructions: dict[str, Array]
     psnr: dict[str, Array]
+    psnr_hidden: dict[str, Array]
 
     @classmethod
     def load(cls, run: RunFolder, config: VideoUNetConfig, held_out: Clips) -> "Trained":
         """Load the networks of a run and reconstruct held-out clips (uint8) with each."""
         networks = {name: VideoUNet(settings) for name, settings in config.networks.items()}
         load_weights(run, dict(networks))
-        made = {name: _reconstructed(network, held_out) for name, network in networks.items()}
         original = held_out / 255.0
-        return cls(networks, original, made, {name: clip_psnr(original, each) for name, each in made.items()})
+        seen = shown(config, original)
+        made = {name: _reconstructed(network, seen.given) for name, network in networks.items()}
+        psnr = {name: clip_psnr(original, each) for name, each in made.items()}
+        hidden = seen.hidden
+        of_hidden = {} if hidden is None else {name: hidden_psnr(original, x, hidden) for name, x in made.items()}
+        return cls(networks, original, seen, made, psnr, of_hidden)
 
     def gain_of_skips(self) -> Array:
         """PSNR with skips less that without (n,), in dB, clip by clip."""
         return self.psnr["with_skips"] - self.psnr["without_skips"]
 
 
-def _reconstructed(network: VideoUNet, clips: Clips) -> Array:
+def _reconstructed(network: VideoUNet, clips: Array) -> Array:
     device = best_device()
     network.to(device)
     parts = []
     for start in range(0, len(clips), BATCH):
+        given = torch.from_numpy(clips[start : start + BATCH].astype(np.float32)).to(device)
         with torch.inference_mode():
-            made = network(to_tensor(clips[start : start + BATCH], device))
+            made = network(given.movedim(-1, 1))
         parts.append(made.clamp(0.0, 1.0).movedim(1, -1).cpu().numpy().astype(np.float64))
     network.cpu()
     return np.concatenate(parts)
@@ -71,6 +82,13 @@ def _reconstructed(network: VideoUNet, clips: Clips) -> Array:
 def clip_psnr(original: Array, made: Array) -> Array:
     """Return the peak signal-to-noise ratio of each clip in dB, for values in [0, 1]; infinite without any error."""
     squared = ((original - made) ** 2).reshape(len(original), -1).mean(axis=1)
+    with np.errstate(divide="ignore"):
+        return np.asarray(-10.0 * np.log10(squared))
+
+
+def hidden_psnr(original: Array, made: Array, hidden: Hidden) -> Array:
+    """Return each clip's PSNR in dB over its hidden pixels alone; infinite without any error."""
+    squared = [np.mean((a[where] - b[where]) ** 2) for a, b, where in zip(original, made, hidden, strict=True)]
     with np.errstate(divide="ignore"):
         return np.asarray(-10.0 * np.log10(squared))
 
