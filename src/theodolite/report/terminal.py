@@ -90,6 +90,7 @@ def _print_exhibit(exhibit: Exhibit, console: Console) -> None:
     if not isinstance(exhibit, TableExhibit):
         return  # pictures are for the page
     console.print(exhibit.title, style="bold")
+    console.print(exhibit.caption, style="dim")
     table = _table(*exhibit.columns)
     for row in exhibit.rows:
         table.add_row(*map(_cell, row))
@@ -106,5 +107,5 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(columns[0], overflow="fold", ratio=1)
     for column in columns[1:]:
-        table.add_column(column, no_wrap=len(columns) <= 5)
+        table.add_column(column, overflow="fold")
     return table
