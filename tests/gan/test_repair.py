@@ -1,6 +1,8 @@
 """Repairs of generators that are known: accepted where they help, refused where they do not, and taken up again."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from theodolite.gan.dataset import load
 from theodolite.gan.repair import judgement, repair
 from theodolite.gan.repaired import RepairSettings, Round, repair_of
 from theodolite.gan.samples import TrainedGAN
+from theodolite.gan.train import Game
 from theodolite.kernel.errors import DataError, UsageError
 from theodolite.kernel.runs import RunFolder
 
@@ -193,3 +196,53 @@ def test_what_was_withheld_is_there_for_the_repair(run):
             module._material(run, RepairSettings(), config, run.settings(module.GANTraining), module.silent).data.train
         )[0]
     )
+
+
+def contents(folder):
+    """What a repair leaves, but for the times it took."""
+    names = [path.relative_to(folder) for path in sorted((folder / "repair").rglob("*.safetensors"))]
+    record = json.loads((folder / "repair.json").read_text())
+    for one in record["rounds"]:
+        del one["seconds"]
+    return {str(name): (folder / name).read_bytes() for name in names}, record
+
+
+@pytest.mark.parametrize("stopped_in", ["training", "certifying"])
+def test_a_command_that_was_stopped_goes_on_to_the_same_end(tmp_path, monkeypatch, capsys, stopped_in):
+    """Nothing stands in for anything here but sizes: the command is stopped, given again, and compared."""
+    command = ["gan", "repair", "--steps", "12", "--share", "0.01"]
+    for name in ("whole", "stopped"):
+        families.train("gan", tmp_path / name, steps=12, **FIELDS | {"reals": 800})
+
+    def given(name):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*command, str(tmp_path / name)])
+        return ended.value.code
+
+    assert given("whole") == 0
+    if stopped_in == "training":
+        step = Game.step
+
+        def stopping(self, at):
+            if at.number == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(self, at)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Game, "step", stopping)
+            assert given("stopped") == 128 + signal.SIGTERM
+        assert "after step 6 of 12" in capsys.readouterr().err
+    else:
+
+        def killed(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "made_at_least", killed)
+            assert given("stopped") == 128 + signal.SIGINT
+    assert not (tmp_path / "stopped" / "repair.json").exists()
+    assert given("stopped") == 0
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+    # what was trained before the stop was not trained again
+    steps = [row["step"] for row in RunFolder(tmp_path / "stopped/repair/round-1").metrics()]
+    assert steps == sorted(set(steps))

@@ -8,7 +8,7 @@ from scipy.optimize import brentq, minimize
 from scipy.stats import binom
 from tests.tolerances import FOUR_STANDARD_ERRORS, assert_identity
 
-from theodolite.theory.boosting import boosting_weights, made_at_least, made_at_most, share_due
+from theodolite.theory.boosting import boosting_weights, likeliest_share, made_at_least, made_at_most, share_due
 
 RATIOS = st.lists(st.floats(0, 50), min_size=1, max_size=40)
 SHARES = st.floats(0.01, 1.0)
@@ -86,3 +86,33 @@ def test_bounds_err_as_seldom_as_they_claim(real, made):
 def test_a_set_that_no_real_sample_hits_bounds_nothing():
     assert made_at_most(0, 100, 5, 100, 0.95) == float("inf")
     assert made_at_least(0, 100, 0, 100, 0.95) == 0.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_likeliest_share_is_found_by_a_search_too(seed):
+    rng = np.random.default_rng(seed)
+    ratio, further = rng.gamma(0.5, size=(2, 50))
+    found = likeliest_share(ratio, further)
+    grid = np.linspace(0, 1, 1001)[1:-1]
+    likelihood = np.log(np.outer(1 - grid, ratio) + np.outer(grid, further)).mean(axis=1)
+    assert abs(found - grid[likelihood.argmax()]) <= 0.001 + 1e-9
+    # the same factor on both changes nothing
+    factor = rng.gamma(2.0, size=50)
+    assert_identity(likeliest_share(factor * ratio, factor * further), found)
+
+
+def test_the_likeliest_share_is_the_one_that_was_mixed():
+    """Atoms: p_r = (1 − β)·p + β·q exactly, so that no other share is as close."""
+    rng = np.random.default_rng(3)
+    p, q = rng.dirichlet(np.full(20, 0.5), 2)
+    for share in (0.05, 0.5, 0.9):
+        real = (1 - share) * p + share * q
+        counts = np.rint(2e5 * real).astype(int)
+        found = likeliest_share(np.repeat(p / real, counts), np.repeat(q / real, counts))
+        assert abs(found - share) < 1e-3
+
+
+def test_where_one_of_both_makes_nothing_the_other_is_all():
+    assert likeliest_share(np.zeros(5), np.ones(5)) > 1 - 1e-9
+    assert likeliest_share(np.ones(5), np.zeros(5)) < 1e-9

@@ -65,12 +65,14 @@ def rounds_table(repair: Repair) -> Table:
             f"The missed set held at most {best.made_at_most:.1%} of what is due; after the repair it holds at least "
             f"{best.made_at_least:.0%}"
         )
+    ends = repair.settings.rounds + 1
     return Table(
         title=first,
         caption="The missed set A is fixed before these samples are looked at: certified is the share of its due that "
         "is made there, beside the generated samples in A. Held-out samples of each round are its own; all bounds hold "
         f"together at {repair.settings.confidence:.0%} confidence. Fidelity is an estimate. "
-        f"A of round 1 was seen by {repair.rounds[0].seen_by}.",
+        f"A of round 1 was seen by {repair.rounds[0].seen_by}. The audit's own bounds count the same held-out samples, "
+        f"which chose among {ends} generators at most: their errors are at most {ends} times as frequent as claimed.",
         columns=("round", "held-out in A", "made before", "made after", "share of the new", "fidelity", "outcome"),
         rows=tuple(rows),
     )
