@@ -78,6 +78,21 @@ def test_the_value_of_the_game_is_what_the_losses_say(runs):
         assert_identity(level, np.full(len(rows), even))
 
 
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ([5, 8, 8], "8 of 8 modes were made from step 200 to the end"),
+        ([8, 6, 8], "8 of 8 modes were made from step 300 to the end"),
+        ([5, 8, 6], "8 of 8 modes were made by step 200, 6 are left at the end"),
+        ([3, 3, 3], "3 of 8 modes were made from step 100 to the end"),
+    ],
+)
+def test_modes_that_were_lost_on_the_way_are_not_said_to_have_been_there(made, said):
+    counted = load(GANConfig(data="ring8")).counted
+    noted = [{"step": 100.0 * n - 1, "modes": float(m), "high_quality": 0.5} for n, m in enumerate(made, start=1)]
+    assert _modes(noted, Modes(counted, counted.weights, counted.weights > 0, np.ones(1), 100)).title == said
+
+
 def test_a_run_that_was_never_noted_shows_nothing(runs, tmp_path):
     begun = families.train("gan", tmp_path / "begun", data="ring8", steps=1, width=4, depth=0, device="cpu")
     assert shown(begun) == {}

@@ -22,7 +22,7 @@ NEIGHBOURS = 5  # as Naeem et al. (2020) recommend
 SHOWN = 12  # of them in a picture
 STATIONS = 6  # pictures in the report
 POINTS = 100  # of a curve of losses
-BINS = 60  # a side, of a picture of the plane
+BINS = 40  # a side, of a picture of the plane
 CERTAIN = 0.95
 VALUE, EVEN, COST = "value of the game at D", "where P_θ = P_r", "what G descends"
 COVERED, IDEAL = "of held-out reals", "of a perfect generator"
@@ -77,7 +77,10 @@ def _game(rows: list[dict[str, float]], objective: str) -> Chart:
     even = -float(np.log(2 if objective == "relativistic" else 4))
     curves = {VALUE: value, COST: means("generator_loss"), EVEN: [even] * len(steps)}
     return Chart(
-        title=f"The value of the game ends at {value[-1]:.2f} nats; it is {even:.2f} where D cannot tell",
+        # a minus sign is written as elsewhere, not as a hyphen
+        title=f"The value of the game ends at {value[-1]:.2f} nats; it is {even:.2f} where D cannot tell".replace(
+            "-", "−"
+        ),
         caption=f"D climbs the value, G descends its own loss ({objective}); means over about "
         f"{steps[-1] / len(parts):.0f} steps each.",
         layers=tuple(_line(steps, values, name, dashed=name == EVEN) for name, values in curves.items()),
@@ -133,12 +136,17 @@ def _interval(shares: Floats, count: int) -> tuple[Floats, Floats]:
 def _modes(noted: list[dict[str, float]], modes: Modes) -> Chart:
     steps, total = [row["step"] + 1 for row in noted], modes.truth.modes
     most, last = max(row["modes"] for row in noted), noted[-1]["modes"]
-    first = next(int(row["step"]) for row in noted if row["modes"] == most) + 1
-    end = f", {last:,.0f} are left at the end" if last < most else " and to the end"
+    # the last stretch without a loss; where modes are lost at the end, the first time that so many were made
+    fewer = [place for place, row in enumerate(noted) if row["modes"] < most]
+    since = next(place for place, row in enumerate(noted) if row["modes"] == most)
+    if last == most and fewer:
+        since = fewer[-1] + 1
+    first = int(noted[since]["step"]) + 1
+    end = f", {last:,.0f} are left at the end" if last < most else " to the end"
     names = "good samples", "modes made"
     curves = zip(names, ([row["high_quality"] for row in noted], [row["modes"] / total for row in noted]), strict=True)
     return Chart(
-        title=f"{most:,.0f} of {total:,} modes were made by step {first:,}{end}",
+        title=f"{most:,.0f} of {total:,} modes were made {'from' if last == most else 'by'} step {first:,}{end}",
         caption=f"Counted on {GENERATED:,} samples of the running average of the generator while it was trained. Good "
         f"samples {modes.truth.high_quality}.",
         layers=tuple(_line(steps, values, name) for name, values in curves),
@@ -177,8 +185,8 @@ def _samples(data: Dataset, run: RunFolder) -> Iterator[Exhibit]:
             caption="How many samples of the running average of the generator fell where, in the range of the data.",
             array=run.save_array("course", np.stack(panels).astype(np.float32)),
             panel_names=names,
-            x_title="first coordinate",
-            y_title="second coordinate",
+            x_title="x₁",
+            y_title="x₂",
             x_domain=(float(low[0]), float(high[0])),
             y_domain=(float(low[1]), float(high[1])),
         )
