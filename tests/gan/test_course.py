@@ -7,7 +7,7 @@ from tests.tolerances import assert_identity
 
 from theodolite import families
 from theodolite.gan.config import GANConfig
-from theodolite.gan.course import COMPARED, _interval, course, note
+from theodolite.gan.course import COMPARED, _interval, _modes, course, note
 from theodolite.gan.dataset import load
 from theodolite.gan.examination import Modes
 
