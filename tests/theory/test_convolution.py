@@ -69,7 +69,7 @@ def test_live_taps_are_those_that_some_output_reads(extent, used, kernel):
     assert live_taps(extent, used, kernel) == len(live)
 
 
-def slow_window(position, stages, convolutions, kernel, pool):
+def slow_window(position, stages, convolutions, kernel, pool, resize=False):
     """Follow every single position backwards through the layers, skips included."""
     r = kernel // 2
 
@@ -82,6 +82,8 @@ def slow_window(position, stages, convolutions, kernel, pool):
     for _ in range(stages):
         needed = spread(needed)
         skipped.append(needed)
+        if resize:  # a convolution of what was repeated
+            needed = {p + d for p in needed for d in range(-r, r + 1)}
         needed = {p // pool for p in needed}
     needed = spread(needed)
     for skip in reversed(skipped):
@@ -92,13 +94,14 @@ def slow_window(position, stages, convolutions, kernel, pool):
 @pytest.mark.parametrize(
     ("stages", "convolutions", "kernel", "pool"), [(1, 1, 3, 2), (3, 2, 3, 2), (2, 1, 5, 2), (2, 2, 3, 3), (2, 3, 1, 2)]
 )
-def test_windows_against_a_walk_over_every_position(stages, convolutions, kernel, pool):
-    cell = pool**stages
-    walked = [slow_window(position, stages, convolutions, kernel, pool) for position in range(cell)]
-    assert [unet_window(p, stages, convolutions, kernel, pool) for p in range(cell)] == [w[:2] for w in walked]
-    assert unet_receptive_field(stages, convolutions, kernel, pool) == max(count for _, _, count in walked)
+@pytest.mark.parametrize("resize", [False, True])
+def test_windows_against_a_walk_over_every_position(stages, convolutions, kernel, pool, resize):
+    cell, network = pool**stages, (stages, convolutions, kernel, pool, resize)
+    walked = [slow_window(position, *network) for position in range(cell)]
+    assert [unet_window(p, *network) for p in range(cell)] == [w[:2] for w in walked]
+    assert unet_receptive_field(*network) == max(count for _, _, count in walked)
     reach = [(-first, last - (cell - 1)) for first, last, _ in walked]
-    assert unet_halo(stages, convolutions, kernel, pool) == max(max(pair) for pair in reach)
+    assert unet_halo(*network) == max(max(pair) for pair in reach)
 
 
 def test_the_window_moves_with_its_cell():

@@ -4,41 +4,45 @@ import math
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from theodolite.theory.convolution import taps_inside, unet_receptive_field
+from theodolite.theory.convolution import taps_inside
 from theodolite.video_unet import probes
 from theodolite.video_unet.architecture import code, maps
 from theodolite.video_unet.blueprint import shape
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.model import VideoUNet
+from theodolite.video_unet.plan import sees
 
 
 @st.composite
 def configs(draw):
-    pool, stages = draw(st.sampled_from([(2, 1), (2, 2), (2, 3), (3, 1), (3, 2)]))
+    stages = draw(st.integers(1, 3))
+    pools = draw(st.one_of(st.integers(1, 3), st.tuples(*[st.integers(1, 3)] * 3)))
     rounding = draw(st.sampled_from(["up", "down"]))
-    side = st.integers(pool**stages if rounding == "down" else 1, 13)
+    least = [pool**stages for pool in (pools if isinstance(pools, tuple) else (pools,) * 3)]
+    assume(max(least) <= 16)
+    sides = [draw(st.integers(cell if rounding == "down" else 1, max(cell, 13))) for cell in least]
+    odd = st.sampled_from([1, 3, 5, 7])
     return VideoUNetConfig(
-        frames=draw(side),
-        height=draw(side),
-        width=draw(side),
+        frames=sides[0],
+        height=sides[1],
+        width=sides[2],
         channels=draw(st.integers(1, 3)),
         stages=stages,
         convolutions=draw(st.integers(1, 3)),
         base=draw(st.integers(1, 2)),
-        kernel=draw(st.sampled_from([1, 3, 5])),
-        pool=pool,
+        kernel=draw(st.one_of(st.sampled_from([1, 3, 5]), st.tuples(odd, odd, odd))),
+        pool=pools,
         rounding=rounding,
         code_channels=draw(st.sampled_from([None, 1, 3])),
+        up=draw(st.sampled_from(["transposed", "resize"])),
         skips=draw(st.booleans()),
     )
 
 
-@settings(max_examples=40, deadline=None)
-@given(configs())
-def test_every_map_has_the_size_that_was_planned(config):
+def check_sizes(config):
     network = VideoUNet(config)
     clip = torch.rand(1, config.channels, config.frames, config.height, config.width)
     seen = probes.observed_shapes(network, clip)
@@ -46,9 +50,7 @@ def test_every_map_has_the_size_that_was_planned(config):
     assert network(clip).shape == clip.shape
 
 
-@settings(max_examples=30, deadline=None)
-@given(configs())
-def test_weights_work_and_memory_are_those_counted_on_the_network(config):
+def check_counts(config):
     made = maps(config)
     parameters = {name: part.numel() for name, part in VideoUNet(config).named_parameters()}
     assert sum(each.parameters for each in made) == sum(parameters.values())
@@ -56,21 +58,52 @@ def test_weights_work_and_memory_are_those_counted_on_the_network(config):
         own = sum(count for name, count in parameters.items() if name.rpartition(".")[0] == each.name)
         assert each.parameters == own
     assert sum(each.work for each in made) == probes.multiply_adds(config)
+    assert sum(each.work_inside for each in made) == probes.multiply_adds_inside(config)
     assert sum(each.kept for each in made) == probes.kept_bytes(config)
 
 
-@settings(max_examples=30, deadline=None)
+def check_dead(config):
+    assert sum(each.dead for each in maps(config)) == probes.dead_weights(config)
+
+
+def check_field(config):
+    for axis in range(3):
+        assert sees(config, axis) == probes.receptive_field(config, axis)
+
+
+@settings(max_examples=50, deadline=None)
+@given(configs())
+def test_every_map_has_the_size_that_was_planned(config):
+    check_sizes(config)
+
+
+@settings(max_examples=50, deadline=None)
+@given(configs())
+def test_weights_work_and_memory_are_those_counted_on_the_network(config):
+    check_counts(config)
+
+
+@settings(max_examples=40, deadline=None)
 @given(configs())
 def test_dead_weights_are_those_that_no_gradient_reaches(config):
-    assert sum(each.dead for each in maps(config)) == probes.dead_weights(config)
+    check_dead(config)
 
 
 @settings(max_examples=10, deadline=None)
 @given(configs())
 def test_the_receptive_field_is_the_support_of_the_gradient(config):
-    assume(config.pool**config.stages <= 8)
-    predicted = unet_receptive_field(config.stages, config.convolutions, config.kernel, config.pool)
-    assert predicted == probes.receptive_field(config)
+    assume(max(config.cell) <= 8)
+    check_field(config)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(configs())
+def test_a_thousand_networks_are_as_planned(config):
+    check_sizes(config)
+    check_counts(config)
+    check_dead(config)
+    check_field(config)
 
 
 def test_the_question_s_own_size():

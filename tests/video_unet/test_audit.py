@@ -46,7 +46,15 @@ def test_the_interval_is_student_s():
 
 
 def test_what_is_exact_holds_exactly(audit):
-    for name in ("parameters", "maps_as_planned", "dead_weights", "multiply_adds", "kept_bytes", "receptive_field"):
+    for name in (
+        "parameters",
+        "maps_as_planned",
+        "dead_weights",
+        "multiply_adds",
+        "multiply_adds_inside",
+        "kept_bytes",
+        "receptive_field",
+    ):
         assert finding(audit, name).verdict == "holds"
         assert finding(audit, name).prediction.value == finding(audit, name).measurement.value
     assert finding(audit, "psnr_cosine_code").verdict == "holds"
@@ -136,6 +144,14 @@ def test_what_was_not_shown_is_judged_beside_what_needs_no_training(tmp_path, co
     assert strip.row_names[:2] == ("original", "what was shown")
     if corruption != "noise":
         assert finding(audit, "psnr_hidden_with_skips").prediction.claim == "lower bound"
+
+
+def test_a_network_of_other_sides_along_each_axis_is_as_planned(tmp_path):
+    fields = {**TINY, "kernel": "1,3,3", "pool": "1,2,2", "up": "resize", "code_channels": 5, "compare_skips": False}
+    audit = families.audit(families.train("video-unet", tmp_path, steps=20, device="cpu", **fields))
+    exact = [each for each in audit.findings if each.prediction.claim == "exact"]
+    assert len(exact) == 10
+    assert all(each.verdict == "holds" for each in exact)
 
 
 def test_the_psnr_of_hidden_pixels_counts_them_alone():

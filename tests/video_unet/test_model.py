@@ -141,3 +141,60 @@ def test_weight_gradients_in_single_precision_are_right_at_every_depth(depth):
 
     exact = gradient(torch.float64)
     assert_single(gradient(torch.float32) / exact.norm(), exact / exact.norm())
+
+
+def test_repetition_and_convolution_is_one_convolution_of_a_larger_map():
+    """Position by position: each number below stands 2 × 2 × 2 times, and a kernel of 3 slides over that."""
+    up = build(base=1, stages=1, up="resize").decoders[0].up
+    x = torch.rand(1, 2, 2, 1, 3, dtype=torch.float64)
+    raised = up(x).detach().numpy()
+    assert raised.shape == (1, 1, 4, 2, 6)
+    weight, bias = up[1].weight.detach().numpy(), up[1].bias.item()
+    for place in np.ndindex(4, 2, 6):
+        total = bias
+        for channel, *tap in itertools.product(range(2), (-1, 0, 1), (-1, 0, 1), (-1, 0, 1)):
+            read = [p + t for p, t in zip(place, tap, strict=True)]
+            if all(0 <= at < side for at, side in zip(read, (4, 2, 6), strict=True)):
+                below = tuple(at // 2 for at in read)
+                total += weight[(0, channel, *(t + 1 for t in tap))] * x.numpy()[(0, channel, *below)]
+        assert_identity(raised[(0, 0, *place)], total)
+
+
+def test_repetition_leaves_no_checkerboard():
+    """Of a constant map: a transposed convolution writes its taps as a pattern, repetition and convolution do not."""
+    even = torch.ones(1, 4, 4, 4, 4, dtype=torch.float64)
+    inside = {
+        up: build(base=2, stages=1, up=up).decoders[0].up(even)[..., 1:-1, 1:-1, 1:-1]
+        for up in ("transposed", "resize")
+    }
+    spread = {up: each.std(dim=(2, 3, 4)).max().item() for up, each in inside.items()}
+    assert_identity(spread["resize"], 0)
+    assert spread["transposed"] > 0.1
+
+
+def test_kernels_and_pools_along_each_axis():
+    network = build(kernel=(1, 3, 5), pool=(1, 2, 3), stages=2, up="resize")
+    assert network.encoders[1].convolutions[0].weight.shape[2:] == (1, 3, 5)
+    clip = torch.rand(1, 3, 5, 8, 11, dtype=torch.float64)
+    assert network(clip).shape == clip.shape
+    # kernels of one frame and no pooling over frames: every frame is by itself
+    assert_identity(network(clip)[:, :, 2:3].detach().numpy(), network(clip[:, :, 2:3]).detach().numpy())
+
+
+def test_initial_weights_of_a_resized_map_keep_its_power():
+    """In the mean over draws, for inputs that do not hang together; repetition makes neighbours equal, though."""
+    torch.manual_seed(3)
+    x = torch.randn(1, 16, 4, 4, 4)
+    raised = [
+        VideoUNet(VideoUNetConfig(base=8, stages=1, up="resize"))
+        .decoders[0]
+        .up(x)[..., 1:-1, 1:-1, 1:-1]
+        .square()
+        .mean()
+        / x.square().mean()
+        for _ in range(60)
+    ]
+    inside = torch.nn.functional.interpolate(x, scale_factor=2)
+    kernel = torch.ones(1, 16, 3, 3, 3)
+    power = torch.nn.functional.conv3d(inside.square(), kernel).mean() / kernel.numel() / x.square().mean()
+    assert_sampling([each.item() for each in raised], power.item())

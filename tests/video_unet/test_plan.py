@@ -37,6 +37,26 @@ def test_the_table_has_a_row_for_every_map():
     assert [row[5] for row in joins] == ["3×8×8×256", "5×16×16×128", "10×32×32×64"]
 
 
+def test_what_an_output_sees_is_told_by_its_place_and_axis():
+    config = VideoUNetConfig(**SMALL, kernel=(1, 3, 3), pool=(1, 2, 2), up="resize")
+    made = plan(config)
+    predicted = {each.name: each.value for each in made.predictions}
+    assert predicted["receptive_field_frames"] == 1
+    assert predicted["receptive_field_rows"] == predicted["receptive_field_columns"] > 100
+    assert "receptive_field" not in predicted
+    table = [each for each in made.exhibits if isinstance(each, Table)][1]
+    assert [row[0] for row in table.rows] == list(range(8))
+    assert table.rows[0][1:3] == (0, 0)
+    assert table.rows[1][1:3] == (None, None)
+    assert max(row[3] + row[4] + 1 for row in table.rows) == predicted["receptive_field_rows"]
+
+
+def test_of_a_large_cell_not_every_place_is_listed():
+    table = [each for each in plan(VideoUNetConfig(**SMALL, stages=7)).exhibits if isinstance(each, Table)][1]
+    assert len(table.rows) == 64
+    assert "the first 64." in table.caption
+
+
 @pytest.mark.parametrize("fields", [{"data": "somewhere"}, {"channels": 5}, {"height": 1024, "width": 1024}])
 def test_where_no_quick_code_can_be_had_none_is_promised(fields):
     made = plan(VideoUNetConfig(**{**SMALL, **fields}))

@@ -77,21 +77,24 @@ def live_taps(extent: int, used: int, kernel: int) -> int:
     return sum(max(0, -d) < min(used, extent - d) for d in range(-r, r + 1))
 
 
-def unet_window(position: int, stages: int, convolutions: int, kernel: int, pool: int) -> tuple[int, int]:
+def unet_window(
+    position: int, stages: int, convolutions: int, kernel: int, pool: int, resize: bool = False
+) -> tuple[int, int]:
     """First and last position of an unbounded axis on which one output of a U-Net depends.
 
     The window's length depends on where in its cell of poolᴺ positions the output lies, for pooling and up-convolution
     work on a fixed grid.
 
     Holds when: N stages of M convolutions with an odd kernel (stride 1), pooling and up-convolution by one window, M
-    convolutions at the bottom and M in every decoder stage. The deepest path sees all that any skip sees.
+    convolutions at the bottom and M in every decoder stage; with `resize` the way up is a repetition and one more
+    convolution, otherwise a transposed convolution. The deepest path sees all that any skip sees.
     Source: the window of an output followed backwards, layer by layer (Araujo, Norris & Sim 2019, equations 3 and 4).
     """
-    reach = convolutions * (kernel // 2)
+    reach, further = convolutions * (kernel // 2), resize * (kernel // 2)
     first = last = position
     for _ in range(stages):
         # a decoder block, then the up-convolution: its output p comes from position ⌊p / pool⌋ below
-        first, last = (first - reach) // pool, (last + reach) // pool
+        first, last = (first - reach - further) // pool, (last + reach + further) // pool
     first, last = first - reach, last + reach
     for _ in range(stages):
         # pooling: position p comes from pool·p … pool·p + pool − 1 above, then an encoder block
@@ -99,25 +102,27 @@ def unet_window(position: int, stages: int, convolutions: int, kernel: int, pool
     return first, last
 
 
-def unet_receptive_field(stages: int, convolutions: int, kernel: int, pool: int) -> int:
+def unet_receptive_field(stages: int, convolutions: int, kernel: int, pool: int, resize: bool = False) -> int:
     """Positions of the input along one axis that the outputs seeing most depend on (a count).
 
     Holds when: as for `unet_window`, away from the borders of the clip.
     Source: the longest `unet_window` of a cell.
     """
-    windows = _windows_of_a_cell(stages, convolutions, kernel, pool)
+    windows = _windows_of_a_cell(stages, convolutions, kernel, pool, resize)
     return max(last - first + 1 for first, last in windows)
 
 
-def unet_halo(stages: int, convolutions: int, kernel: int, pool: int) -> int:
+def unet_halo(stages: int, convolutions: int, kernel: int, pool: int, resize: bool = False) -> int:
     """Positions on either side that a tile of whole cells needs for its outputs to be those of the whole (a count).
 
     Holds when: as for `unet_window`, and tiles begin at multiples of poolᴺ.
     Source: how far the windows of a cell's outputs stand out of the cell.
     """
-    windows = _windows_of_a_cell(stages, convolutions, kernel, pool)
+    windows = _windows_of_a_cell(stages, convolutions, kernel, pool, resize)
     return max(max(-first, last - (len(windows) - 1)) for first, last in windows)
 
 
-def _windows_of_a_cell(stages: int, convolutions: int, kernel: int, pool: int) -> list[tuple[int, int]]:
-    return [unet_window(position, stages, convolutions, kernel, pool) for position in range(pool**stages)]
+def _windows_of_a_cell(
+    stages: int, convolutions: int, kernel: int, pool: int, resize: bool = False
+) -> list[tuple[int, int]]:
+    return [unet_window(position, stages, convolutions, kernel, pool, resize) for position in range(pool**stages)]

@@ -11,12 +11,12 @@ from theodolite.theory.convolution import (
     live_taps,
     multiply_adds,
     pooled_size,
+    taps_inside,
     transposed_size,
 )
-from theodolite.video_unet.config import VideoUNetConfig
+from theodolite.video_unet.config import Size, VideoUNetConfig
 
-Size = tuple[int, int, int]
-Operation = Literal["input", "convolution", "pooling", "up-convolution", "crop or pad", "concatenation"]
+Operation = Literal["input", "convolution", "pooling", "up-convolution", "repetition", "crop or pad", "concatenation"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Map:
         Channels before and after.
     size : Size
         Frames × height × width of the map.
-    parameters, dead, work, kept : int
-        Weights and biases; weights that can never matter; multiply-adds of one clip; bytes that a training step in
-        float32 keeps of this map for the backward pass.
+    parameters, dead, work, work_inside, kept : int
+        Weights and biases; weights that can never matter; multiply-adds of one clip, and those of them that read no
+        padding; bytes that a training step in float32 keeps of this map for the backward pass.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Map:
     parameters: int = 0
     dead: int = 0
     work: int = 0
+    work_inside: int = 0
     kept: int = 0
 
     @property
@@ -85,12 +86,12 @@ class _Walk:
             sizes.append(size)
             pooled = self._pooled(size)
             # without skips nobody reads the positions that rounding down leaves out
-            used = size if config.skips or config.rounding == "up" else _times(pooled, config.pool)
+            used = size if config.skips or config.rounding == "up" else _times(pooled, config.pools)
             name, block, outputs = f"encoders.{stage}", f"encoder {stage + 1}", [width] * config.convolutions
             yield from self._convolutions(f"{name}.convolutions", block, [(channels, size)], outputs, size, used)
             # pooling keeps what it returns, and for each number the int64 index of where it was largest
             kept = 3 * _bytes(width, pooled)
-            yield Map(f"{name}.pool", block, "pooling", self._cube(config.pool), width, width, pooled, kept=kept)
+            yield Map(f"{name}.pool", block, "pooling", config.pools, width, width, pooled, kept=kept)
             size, channels = pooled, width
         outputs = [widths[-1]] * (config.convolutions - 1) + [deepest]
         yield from self._convolutions("bottleneck", "bottleneck", [(channels, size)], outputs, size, size)
@@ -102,19 +103,14 @@ class _Walk:
 
     def _decoder(self, index: int, block: str, deep: int, width: int, size: Size, target: Size) -> Iterator[Map]:
         config, name = self.config, f"decoders.{index}"
-        raised = _sizes(transposed_size(side, config.pool, config.pool) for side in size)
+        raised = _sizes(transposed_size(side, pool, pool) for side, pool in zip(size, config.pools, strict=True))
         fitted = _sizes(min(side, wanted) for side, wanted in zip(raised, target, strict=True))
-        # tap t of an up-convolution writes to t, t + pool, …: it is dead where a crop leaves no such position
-        live = math.prod(min(config.pool, wanted) for wanted in target)
         cropped, padded = fitted != raised, fitted != target
-        yield Map(
-            f"{name}.up", block, "up-convolution", self._cube(config.pool), deep, width, raised,
-            parameters=convolution_parameters(self._cube(config.pool), deep, width),
-            dead=deep * width * (config.pool**3 - live),
-            work=multiply_adds(self._cube(config.pool), deep, width, size),
-            # what a convolution reads is kept; joining copies it, padding too, cropping keeps the whole it is cut from
-            kept=0 if config.skips or padded else _bytes(width, raised),
-        )  # fmt: skip
+        # what a convolution reads is kept; joining copies it, padding too, cropping keeps the whole it is cut from
+        kept = 0 if config.skips or padded else _bytes(width, raised)
+        yield from (self._resized if config.up == "resize" else self._transposed)(
+            f"{name}.up", block, (deep, width), size, raised, target, kept
+        )
         if cropped or padded:
             kept = _bytes(width, target) if padded and not config.skips else 0
             yield Map(f"{name}.fit", block, "crop or pad", None, width, width, target, kept=kept)
@@ -127,43 +123,77 @@ class _Walk:
             f"{name}.convolutions", block, inputs, [width] * config.convolutions, target, target
         )
 
+    def _transposed(
+        self, name: str, block: str, channels: tuple[int, int], size: Size, raised: Size, target: Size, kept: int
+    ) -> Iterator[Map]:
+        pools, (deep, width) = self.config.pools, channels
+        # tap t of an up-convolution writes to t, t + pool, …: it is dead where a crop leaves no such position
+        live = math.prod(min(pool, wanted) for pool, wanted in zip(pools, target, strict=True))
+        work = multiply_adds(pools, deep, width, size)
+        yield Map(
+            name, block, "up-convolution", pools, deep, width, raised,
+            parameters=convolution_parameters(pools, deep, width),
+            dead=deep * width * (math.prod(pools) - live), work=work, work_inside=work, kept=kept,
+        )  # fmt: skip
+
+    def _resized(
+        self, name: str, block: str, channels: tuple[int, int], size: Size, raised: Size, target: Size, kept: int
+    ) -> Iterator[Map]:
+        deep, width = channels
+        yield Map(f"{name}.0", block, "repetition", self.config.pools, deep, deep, raised, kept=_bytes(deep, raised))
+        used = _sizes(min(side, wanted) for side, wanted in zip(raised, target, strict=True))
+        live = deep * self._live(raised, used)
+        yield self._convolution(f"{name}.1", block, deep, width, raised, live, kept)
+
     def _convolutions(
         self, name: str, block: str, inputs: list[tuple[int, Size]], outputs: list[int], size: Size, used: Size
     ) -> Iterator[Map]:
         """One block; `inputs` are channels and the extent that holds data, `used` what is read of the block's map."""
-        config, kernel = self.config, self._cube(self.config.kernel)
         for number, channels in enumerate(outputs):
             channels_in = sum(given for given, _ in inputs)
             # the convolutions still to come reach further than what is used of the last one
-            reach = (len(outputs) - 1 - number) * (config.kernel // 2)
-            read = _sizes(min(side, last + reach) for side, last in zip(size, used, strict=True))
+            after = len(outputs) - 1 - number
+            read = _sizes(
+                min(side, last + after * (kernel // 2))
+                for side, last, kernel in zip(size, used, self.config.kernels, strict=True)
+            )
             live = sum(given * self._live(extent, read) for given, extent in inputs)
-            positions = _sizes(convolution_size(side, config.kernel, padding=config.kernel // 2) for side in size)
-            yield Map(
-                f"{name}.{number}", block, "convolution", kernel, channels_in, channels, positions,
-                parameters=convolution_parameters(kernel, channels_in, channels),
-                dead=channels * (channels_in * config.kernel**3 - live),
-                work=multiply_adds(kernel, channels_in, channels, positions),
-                kept=_bytes(channels, positions),
-            )  # fmt: skip
+            kept = _bytes(channels, size)
+            yield self._convolution(f"{name}.{number}", block, channels_in, channels, size, live, kept)
             inputs = [(channels, size)]
 
+    def _convolution(
+        self, name: str, block: str, channels_in: int, channels: int, size: Size, live: int, kept: int
+    ) -> Map:
+        """One convolution that keeps the size; `live` counts the taps, over input channels, that can ever matter."""
+        kernel = self.config.kernels
+        axes = list(zip(size, kernel, strict=True))
+        positions = _sizes(convolution_size(side, taps, padding=taps // 2) for side, taps in axes)
+        return Map(
+            name, block, "convolution", kernel, channels_in, channels, positions,
+            parameters=convolution_parameters(kernel, channels_in, channels),
+            dead=channels * (channels_in * math.prod(kernel) - live),
+            work=multiply_adds(kernel, channels_in, channels, positions),
+            work_inside=channels_in * channels * math.prod(taps_inside(side, taps) for side, taps in axes),
+            kept=kept,
+        )  # fmt: skip
+
     def _live(self, extent: Size, used: Size) -> int:
-        return math.prod(live_taps(side, read, self.config.kernel) for side, read in zip(extent, used, strict=True))
+        """Taps of a kernel that read one of the first `extent` positions for one of the first `used` outputs."""
+        axes = zip(extent, used, self.config.kernels, strict=True)
+        return math.prod(live_taps(side, read, kernel) for side, read, kernel in axes)
 
     def _head(self, channels: int, size: Size) -> Map:
-        one, out = self._cube(1), self.config.channels
+        one, out = (1, 1, 1), self.config.channels
+        work = multiply_adds(one, channels, out, size)
         return Map(
             "head", "output", "convolution", one, channels, out, size,
-            parameters=convolution_parameters(one, channels, out),
-            work=multiply_adds(one, channels, out, size),
+            parameters=convolution_parameters(one, channels, out), work=work, work_inside=work,
         )  # fmt: skip
 
     def _pooled(self, size: Size) -> Size:
-        return _sizes(pooled_size(side, self.config.pool, self.config.rounding) for side in size)
-
-    def _cube(self, side: int) -> Size:
-        return (side, side, side)
+        axes = zip(size, self.config.pools, strict=True)
+        return _sizes(pooled_size(side, pool, self.config.rounding) for side, pool in axes)
 
 
 def _sizes(sides: Iterator[int]) -> Size:
@@ -171,8 +201,8 @@ def _sizes(sides: Iterator[int]) -> Size:
     return (frames, height, width)
 
 
-def _times(size: Size, factor: int) -> Size:
-    return _sizes(factor * side for side in size)
+def _times(size: Size, factors: Size) -> Size:
+    return _sizes(factor * side for side, factor in zip(size, factors, strict=True))
 
 
 def _bytes(channels: int, size: Size) -> int:

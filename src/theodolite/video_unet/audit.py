@@ -18,6 +18,7 @@ from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.corruption import shown
 from theodolite.video_unet.cosine_code import rebuilt
 from theodolite.video_unet.over_time import frame_charts
+from theodolite.video_unet.plan import receptive_fields
 from theodolite.video_unet.restored import filtered, interpolated
 from theodolite.video_unet.samples import Samples, samples
 from theodolite.video_unet.trained import Trained, clip_psnr, hidden_psnr, mean_and_uncertainty
@@ -82,8 +83,12 @@ def _code(shapes: dict[str, str]) -> int:
 
 def matching_maps(plan: Plan, shapes: dict[str, str]) -> int:
     """Count the rows of the plan's table of maps that were seen with the dimensions it states."""
-    tables = [each for each in plan.exhibits if isinstance(each, Table) and each.title.startswith(TABLE_TITLE)]
-    return sum(shapes.get(str(row[NAME_COLUMN])) == row[SHAPE_COLUMN] for table in tables for row in table.rows)
+    rows = [row for table in _tables_of_maps(plan) for row in table.rows]
+    return sum(shapes.get(str(row[NAME_COLUMN])) == row[SHAPE_COLUMN] for row in rows)
+
+
+def _tables_of_maps(plan: Plan) -> list[Table]:
+    return [each for each in plan.exhibits if isinstance(each, Table) and each.title.startswith(TABLE_TITLE)]
 
 
 def _counts(config: VideoUNetConfig, plan: Plan, trained: Trained, shapes: dict[str, str]) -> list[Measurement]:
@@ -94,7 +99,16 @@ def _counts(config: VideoUNetConfig, plan: Plan, trained: Trained, shapes: dict[
         ("dead_weights", probes.dead_weights(config), "parameters", "zero gradients where all else is positive"),
         ("multiply_adds", probes.multiply_adds(config), "multiply-adds", "torch.utils.flop_counter, halved"),
         ("kept_bytes", probes.kept_bytes(config), "bytes", "storages that autograd saved in a forward pass"),
-        ("receptive_field", probes.receptive_field(config), "positions", "support of the gradient in a long clip"),
+        (
+            "multiply_adds_inside",
+            probes.multiply_adds_inside(config),
+            "multiply-adds",
+            "convolutions of ones with ones, at the sizes that hooks saw",
+        ),
+        *(
+            (name, probes.receptive_field(config, axis), "positions", "support of the gradient in a long clip")
+            for name, _, axis in receptive_fields(config)
+        ),
     )
     return [Measurement(name=name, value=value, unit=unit, method=method) for name, value, unit, method in counted]
 
@@ -158,7 +172,7 @@ def _sentences(config: VideoUNetConfig, measured: Measured, plan: Plan, trained:
             f"A cosine code of {min(code, trained.held_out[0].size - 1):,} numbers, which needs no training, keeps "
             f"{linear:.1f} dB; the weaker network is {abs(linear - best):.1f} dB {side} it."
         )
-    rows = sum(len(each.rows) for each in plan.exhibits if isinstance(each, Table))
+    rows = sum(len(each.rows) for each in _tables_of_maps(plan))
     matching, parameters = measured["maps_as_planned"].value, measured["parameters"].value
     dead = measured["dead_weights"].value
     said = f"; {dead:,.0f} of them only ever meet padding" if dead else ""

@@ -1,8 +1,8 @@
 """The U-Net drawn: its U with every map's dimensions, and the table of every map. No torch."""
 
 from theodolite.kernel.exhibits import Arrow, Box, Diagram, Table
-from theodolite.video_unet.architecture import Map, Size, maps
-from theodolite.video_unet.config import VideoUNetConfig
+from theodolite.video_unet.architecture import Map, maps
+from theodolite.video_unet.config import Size, VideoUNetConfig
 
 SHAPE = "frames × height × width × channels"
 COLUMNS = (
@@ -15,6 +15,7 @@ COLUMNS = (
     "parameters",
     "dead",
     "million multiply-adds",
+    "of them inside",
 )
 NAME_COLUMN, SHAPE_COLUMN = COLUMNS.index("map"), COLUMNS.index(SHAPE)
 TABLE_TITLE = "Every map"
@@ -47,14 +48,15 @@ def shape_table(config: VideoUNetConfig) -> Table:
             each.parameters,
             each.dead,
             round(each.work / 1e6, 1),
+            round(each.work_inside / 1e6, 1),
         )
         for each in made
     )
     skips = "the last convolution of each encoder block is its skip connection" if config.skips else "no skips"
     return Table(
         title=f"{TABLE_TITLE}: {len(made)}, with {sum(each.parameters for each in made):,} parameters",
-        caption=f"In the order they are computed; {skips}; sizes that {config.pool} does not divide are rounded "
-        f"{config.rounding}; a dead weight can only ever meet padding.",
+        caption=f"In the order they are computed; {skips}; sizes that {_pool(config)} not divide are rounded "
+        f"{config.rounding}; a dead weight can only ever meet padding; work inside reads none.",
         columns=COLUMNS,
         rows=rows,
     )
@@ -76,7 +78,7 @@ def u_diagram(config: VideoUNetConfig) -> Diagram:
         below = f"encoder {stage + 1}" if stage < config.stages else "bottleneck"
         above = f"decoder {stage + 1}" if stage < config.stages else "bottleneck"
         skip, pooled = by_block[encoder][-2:]
-        up = by_block[decoder][0]
+        up = next(each for each in reversed(by_block[decoder]) if ".up" in each.name)
         boxes.append(_box(encoder, 0.0, stage * ROW, (encoder, _convolutions(config), shape(skip))))
         boxes.append(_box(decoder, RIGHT, stage * ROW, (decoder, _convolutions(config), shape(by_block[decoder][-1]))))
         arrows.append(Arrow(start=encoder, end=below, label=f"pool {shape(pooled)}"))
@@ -109,7 +111,12 @@ def _box(key: str, x: float, y: float, lines: tuple[str, ...]) -> Box:
 
 
 def _convolutions(config: VideoUNetConfig) -> str:
-    return f"{config.convolutions} × {times((config.kernel,) * 3)}"
+    return f"{config.convolutions} × {times(config.kernels)}"
+
+
+def _pool(config: VideoUNetConfig) -> str:
+    """Return the pools as the subject of a sentence, with its verb."""
+    return f"{config.pools[0]} does" if len(set(config.pools)) == 1 else f"{times(config.pools)} do"
 
 
 def _fitting(decoder: list[Map]) -> str:

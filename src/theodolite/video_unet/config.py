@@ -1,12 +1,33 @@
 """Settings of the video U-Net: the clips it is made for, its architecture, its loss."""
 
-from typing import Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from theodolite.kernel.settings import Settings, TrainSettings
 
 EMBEDDED = "clips"
+
+LARGEST_KERNEL, LARGEST_POOL = 15, 8
+
+Size = tuple[int, int, int]
+"""Frames × rows × columns."""
+
+
+def _sides(given: Any) -> Any:
+    """Read one side for all axes, or three as a list or written as 1,3,3; what is neither is refused."""
+    if isinstance(given, str):
+        numbers = re.fullmatch(r"\[?\s*(\d{1,4})\s*(?:[,x×]\s*(\d{1,4})\s*[,x×]\s*(\d{1,4})\s*)?\]?", given)
+        given = [int(number) for number in numbers.groups() if number] if numbers else given
+    sides = list(given) if isinstance(given, (list, tuple)) else [given]
+    if len(sides) not in (1, 3) or any(type(side) is not int for side in sides):
+        raise ValueError("must be one whole number, or three for frames, rows and columns, such as 1,3,3")
+    return sides[0] if len(sides) == 1 else ",".join(map(str, sides))
+
+
+Sides = Annotated[int | str, BeforeValidator(_sides)]
+"""One side for all three axes, or three: kept as they are written, 1,3,3, so that files and lines hold the same."""
 
 
 class VideoUNetConfig(Settings):
@@ -22,12 +43,15 @@ class VideoUNetConfig(Settings):
     stages: int = Field(3, ge=1, le=12, description="encoder blocks (N), as many decoder blocks")
     convolutions: int = Field(2, ge=1, le=12, description="convolutions in each block (M)")
     base: int = Field(32, ge=1, le=1024, description="channels of the first block; each block below has twice as many")
-    kernel: int = Field(3, ge=1, le=15, description="side of every convolution's kernel, odd, along all three axes")
-    pool: int = Field(
-        2, ge=2, le=8, description="window and stride of pooling and up-convolution, along all three axes"
+    kernel: Sides = Field(3, description="sides of every convolution's kernel, odd, 1 to 15: one, or three as 1,3,3")
+    pool: Sides = Field(
+        2, description="window and stride of pooling and of its way back, 1 to 8: one, or three as 1,2,2"
     )
     rounding: Literal["up", "down"] = Field("up", description="of sizes that the pooling window does not divide")
     code_channels: int | None = Field(None, ge=1, description="channels of the deepest map; by default base · 2^stages")
+    up: Literal["transposed", "resize"] = Field(
+        "transposed", description="the way back from pooling: transposed convolution, or repetition then convolution"
+    )
     skips: bool = Field(True, description="join each encoder block's map to the decoder block at its height")
     compare_skips: bool = Field(True, description="train the same network without skips (or with them) beside it")
     loss: Literal["charbonnier", "squared"] = Field(
@@ -65,13 +89,17 @@ class VideoUNetConfig(Settings):
 
     @model_validator(mode="after")
     def _sizes_work(self) -> Self:
-        if self.kernel % 2 == 0:
-            raise ValueError(
-                f"kernel={self.kernel} must be odd; the nearest are {self.kernel - 1} and {self.kernel + 1}"
-            )
-        cell = self.pool**self.stages
+        for side in self.kernels:
+            if side % 2 == 0 or not 1 <= side <= LARGEST_KERNEL:
+                near = (
+                    f"the nearest are {side - 1} and {side + 1}" if 1 < side < LARGEST_KERNEL else "1, 3, 5 and so on"
+                )
+                raise ValueError(f"kernel={self.kernel} must be odd and 1 to {LARGEST_KERNEL}; {near}")
+        for side in self.pools:
+            if not 1 <= side <= LARGEST_POOL:
+                raise ValueError(f"pool={self.pool} must be 1 to {LARGEST_POOL} along every axis")
         sides = {"frames": self.frames, "height": self.height, "width": self.width}
-        for name, size in sides.items():
+        for (name, size), cell in zip(sides.items(), self.cell, strict=True):
             if self.rounding == "down" and size < cell:
                 raise ValueError(
                     f"{name}={size} is pooled away by {self.stages} stages that round down; give at least {cell}, "
@@ -80,11 +108,33 @@ class VideoUNetConfig(Settings):
         return self
 
     @property
+    def kernels(self) -> Size:
+        """Frames × rows × columns of every kernel."""
+        return _size(self.kernel)
+
+    @property
+    def pools(self) -> Size:
+        """Frames × rows × columns of every pooling's window."""
+        return _size(self.pool)
+
+    @property
+    def cell(self) -> Size:
+        """Frames × rows × columns of the clip that become one position of the deepest map."""
+        frames, rows, columns = self.pools
+        return (frames**self.stages, rows**self.stages, columns**self.stages)
+
+    @property
     def networks(self) -> dict[str, "VideoUNetConfig"]:
         """The networks that are trained, by name, each with its own settings; the one asked for comes first."""
         chosen = [self.skips] + [not self.skips] * self.compare_skips
         names = {True: "with_skips", False: "without_skips"}
         return {names[skips]: self.model_copy(update={"skips": skips}) for skips in chosen}
+
+
+def _size(sides: int | str) -> Size:
+    numbers = [int(side) for side in str(sides).split(",")]
+    frames, rows, columns = numbers if len(numbers) == 3 else 3 * numbers
+    return (frames, rows, columns)
 
 
 class VideoUNetTraining(TrainSettings):

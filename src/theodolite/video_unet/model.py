@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from theodolite.video_unet.config import VideoUNetConfig
+from theodolite.video_unet.config import Size, VideoUNetConfig
 
 Clip = Float[Tensor, "batch channels frames height width"]
 Deep = Float[Tensor, "batch deep_channels deep_frames deep_height deep_width"]
@@ -20,12 +20,12 @@ class Convolutions(nn.ModuleList):
     ----------
     channels : list of int
         Channels before the first convolution and after each.
-    kernel : int
-        Odd side of the kernels; zeros are read outside the clip.
+    kernel : (frames, rows, columns)
+        Odd sides of the kernels; zeros are read outside the clip.
     """
 
-    def __init__(self, channels: list[int], kernel: int) -> None:
-        super().__init__(nn.Conv3d(i, o, kernel, padding=kernel // 2) for i, o in pairwise(channels))
+    def __init__(self, channels: list[int], kernel: Size) -> None:
+        super().__init__(nn.Conv3d(i, o, kernel, padding=_half(kernel)) for i, o in pairwise(channels))
 
     def forward(self, x: Float[Tensor, "batch c frames height width"]) -> Clip:
         """Return a map of the same size."""
@@ -37,7 +37,7 @@ class Convolutions(nn.ModuleList):
 class Encoder(nn.Module):
     """One encoder block: convolutions, then pooling. Its map before pooling is the skip connection."""
 
-    def __init__(self, channels: list[int], kernel: int, pool: int, *, round_up: bool) -> None:
+    def __init__(self, channels: list[int], kernel: Size, pool: Size, *, round_up: bool) -> None:
         super().__init__()
         self.convolutions = Convolutions(channels, kernel)
         self.pool = nn.MaxPool3d(pool, ceil_mode=round_up)
@@ -49,13 +49,31 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """One decoder block: up-convolution, fitted to the skip's size, joined with the skip, then convolutions."""
+    """One decoder block: up-convolution, fitted to the skip's size, joined with the skip, then convolutions.
 
-    def __init__(self, deep: int, channels: list[int], kernel: int, pool: int, *, skips: bool) -> None:
+    Parameters
+    ----------
+    deep : int
+        Channels of the map below.
+    channels : list of int
+        Channels that the up-convolution makes, and each convolution.
+    kernel, pool : (frames, rows, columns)
+        Sides of the kernels; by how much the map below is raised.
+    resize : bool
+        Repeat every position, then convolve (Odena, Dumoulin & Olah 2016): neighbours share their kernels, so that no
+        checkerboard appears. Otherwise a transposed convolution whose windows do not overlap.
+    skips : bool
+        Join the skip.
+    """
+
+    def __init__(self, deep: int, channels: list[int], kernel: Size, pool: Size, *, resize: bool, skips: bool) -> None:
         super().__init__()
         width = channels[0]
         self.skips = skips
-        self.up = nn.ConvTranspose3d(deep, width, kernel_size=pool, stride=pool)
+        self.up: nn.Module = nn.ConvTranspose3d(deep, width, kernel_size=pool, stride=pool)
+        if resize:
+            repeated = nn.Upsample(scale_factor=tuple(map(float, pool)), mode="nearest")
+            self.up = nn.Sequential(repeated, nn.Conv3d(deep, width, kernel, padding=_half(kernel)))
         self.convolutions = Convolutions([2 * width if skips else width, *channels[1:]], kernel)
 
     def forward(self, deep: Deep, skip: Clip) -> Clip:
@@ -69,7 +87,8 @@ class Decoder(nn.Module):
 class VideoUNet(nn.Module):
     """A U-Net auto-encoder for clips of any frames, height and width ≥ 1.
 
-    Rounding sizes down needs every side ≥ pool^stages. No layer looks at whole-clip statistics.
+    Kernels and pools are per axis. Rounding sizes down needs every side ≥ pool^stages.
+    No layer looks at whole-clip statistics.
 
     Parameters
     ----------
@@ -79,7 +98,8 @@ class VideoUNet(nn.Module):
 
     def __init__(self, config: VideoUNetConfig) -> None:
         super().__init__()
-        m, kernel, pool = config.convolutions, config.kernel, config.pool
+        m, kernel, pool = config.convolutions, config.kernels, config.pools
+        resize = config.up == "resize"
         widths = [config.base * 2**stage for stage in range(config.stages + 1)]
         deepest = config.code_channels or widths[-1]
 
@@ -92,12 +112,14 @@ class VideoUNet(nn.Module):
 
         self.decoders = nn.ModuleList()
         for below, width in zip([deepest, *widths[-2:0:-1]], widths[-2::-1], strict=True):
-            self.decoders.append(Decoder(below, [width] * (m + 1), kernel, pool, skips=config.skips))
+            channels = [width] * (m + 1)
+            self.decoders.append(Decoder(below, channels, kernel, pool, resize=resize, skips=config.skips))
 
         self.head = nn.Conv3d(widths[0], config.channels, kernel_size=1)
 
-        for part in self.modules():
-            _keep_power(part)
+        for name, part in self.named_modules():
+            # no rectifier follows an up-convolution
+            _keep_power(part, rectified=not name.endswith("up.1"))
 
     def forward(self, clip: Clip) -> Clip:
         """Reconstruct clips with values in [0, 1]; the result has the same shape and is not clamped."""
@@ -113,11 +135,17 @@ class VideoUNet(nn.Module):
         return reconstruction
 
 
-def _keep_power(part: nn.Module) -> None:
+def _half(kernel: Size) -> Size:
+    """Return the padding that keeps a size."""
+    frames, rows, columns = kernel
+    return (frames // 2, rows // 2, columns // 2)
+
+
+def _keep_power(part: nn.Module, *, rectified: bool) -> None:
     """Draw weights so that a map's mean square is, on average, that of the map before it (He et al. 2015)."""
     if isinstance(part, nn.Conv3d):
         # a rectifier halves the power, so the variance is 2/fan-in
-        nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+        nn.init.kaiming_normal_(part.weight, nonlinearity="relu" if rectified else "linear")
         nn.init.constant_(part.get_parameter("bias"), 0.0)
     if isinstance(part, nn.ConvTranspose3d):
         # windows do not overlap: each output is one tap of every input channel, and no rectifier follows

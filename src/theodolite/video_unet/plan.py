@@ -2,17 +2,22 @@
 
 import math
 
-from theodolite.kernel.exhibits import Chart, Layer
+from theodolite.kernel.exhibits import Chart, Layer, Table
 from theodolite.kernel.records import Plan, Prediction
-from theodolite.theory.convolution import unet_receptive_field
+from theodolite.theory.convolution import unet_receptive_field, unet_window
 from theodolite.video_unet.architecture import code, maps
 from theodolite.video_unet.baselines import Baseline, Restored, baseline
-from theodolite.video_unet.blueprint import shape_table, u_diagram
+from theodolite.video_unet.blueprint import shape_table, times, u_diagram
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.corruption import cells, hidden_cells
 
 DECIBEL = "dB"
 ANSWER = "docs/answers/q3.md"
+FIELD = "Q3.d: Araujo et al. 2019"
+AXES = ("frames", "rows", "columns")
+
+MOST_PHASES = 64
+"""So many places of a cell are listed at most."""
 
 
 def plan(config: VideoUNetConfig) -> Plan:
@@ -24,7 +29,7 @@ def plan(config: VideoUNetConfig) -> Plan:
         config=config.model_dump(mode="json"),
         assumptions=_assumptions(config, linear),
         predictions=(*_counts(config), *_quality(config, linear)),
-        exhibits=(u_diagram(config), shape_table(config), *([linear_codes(linear)] if linear else [])),
+        exhibits=(u_diagram(config), shape_table(config), phases(config), *([linear_codes(linear)] if linear else [])),
     )
 
 
@@ -58,10 +63,50 @@ def _curve(sizes: tuple[int, ...], values: tuple[float, ...], name: str) -> Laye
     return Layer(mark="line", columns=columns, x="size", y="psnr", color="code", dashed=True)
 
 
+def receptive_fields(config: VideoUNetConfig) -> list[tuple[str, str, int]]:
+    """Return name, words and axis of each receptive field that is told: one, where kernels and pools are cubes."""
+    if len(set(config.kernels)) == len(set(config.pools)) == 1:
+        return [("receptive_field", "an axis", 0)]
+    return [(f"receptive_field_{words}", words, axis) for axis, words in enumerate(AXES)]
+
+
+def sees(config: VideoUNetConfig, axis: int) -> int:
+    """Return how many positions along an axis the outputs that see most depend on."""
+    kernel, pool = config.kernels[axis], config.pools[axis]
+    return unet_receptive_field(config.stages, config.convolutions, kernel, pool, config.up == "resize")
+
+
+def phases(config: VideoUNetConfig) -> Table:
+    """Return what an output sees to either side of itself, by its place in its cell, along each axis."""
+    rows = []
+    for place in range(min(max(config.cell), MOST_PHASES)):
+        row: list[str | int | None] = [place]
+        for kernel, pool, cell in zip(config.kernels, config.pools, config.cell, strict=True):
+            if place >= cell:
+                row += [None, None]
+                continue
+            first, last = unet_window(place, config.stages, config.convolutions, kernel, pool, config.up == "resize")
+            row += [place - first, last - place]
+        rows.append(tuple(row))
+    longest = max(sees(config, axis) for axis in range(3))
+    return Table(
+        title=f"An output sees up to {longest} positions along an axis, more to one side or the other",
+        caption=f"How far an output sees before and after itself, away from borders, by place in its cell of "
+        f"{times(config.cell)} positions{f'; the first {MOST_PHASES}' if max(config.cell) > MOST_PHASES else ''}.",
+        columns=(
+            "place",
+            *(f"{axis} {side}" for axis in ("frames", "rows", "columns") for side in ("before", "after")),
+        ),
+        rows=tuple(rows),
+    )
+
+
 def _counts(config: VideoUNetConfig) -> tuple[Prediction, ...]:
     made = maps(config)
-    sees = unet_receptive_field(config.stages, config.convolutions, config.kernel, config.pool)
-    total = {kind: sum(getattr(each, kind) for each in made) for kind in ("parameters", "dead", "work", "kept")}
+    total = {
+        kind: sum(getattr(each, kind) for each in made)
+        for kind in ("parameters", "dead", "work", "work_inside", "kept")
+    }
     counted = (
         (
             "parameters",
@@ -73,8 +118,18 @@ def _counts(config: VideoUNetConfig) -> tuple[Prediction, ...]:
         ("maps_as_planned", "Maps of the size in the table", len(made), "maps", "Q3.b, Q3.d: Dumoulin & Visin 2016"),
         ("dead_weights", "Weights that only ever meet padding", total["dead"], "parameters", "Q3.b: taps outside"),
         ("multiply_adds", "Work for one clip", total["work"], "multiply-adds", "Q3.b: k³·cᵢₙ·cₒᵤₜ·positions"),
+        (
+            "multiply_adds_inside",
+            "Work for one clip that reads no padding",
+            total["work_inside"],
+            "multiply-adds",
+            "Q3.b: a tap d of an axis of n is inside n − |d| times",
+        ),
         ("kept_bytes", "What a training step keeps of one clip", total["kept"], "bytes", "Q3.b: maps read backwards"),
-        ("receptive_field", "Input that each output sees along an axis", sees, "positions", "Q3.d: Araujo et al. 2019"),
+        *(
+            (name, f"Input that each output sees along {words}", sees(config, axis), "positions", FIELD)
+            for name, words, axis in receptive_fields(config)
+        ),
     )
     return tuple(
         Prediction(name=name, label=label, value=value, unit=unit, claim="exact", source=f"{ANSWER}, {source}")
@@ -164,9 +219,14 @@ def _restoration(config: VideoUNetConfig, restored: Restored) -> tuple[Predictio
 
 def _assumptions(config: VideoUNetConfig, linear: Baseline | None) -> tuple[str, ...]:
     told = [
-        "Convolutions slide by 1 and read zeros outside the clip, so that they keep every size; kernels are cubes.",
+        "Convolutions slide by 1 and read zeros outside the clip, so that they keep every size.",
         "Each convolution but the last is followed by a rectifier; nothing is normalised over a clip.",
-        "Pooling takes the largest of a window; up-convolutions have the pooling's window as kernel and stride.",
+        "Pooling takes the largest of a window; "
+        + (
+            "on the way back every position is repeated as often, and the whole convolved."
+            if config.up == "resize"
+            else "up-convolutions have the pooling's window as kernel and stride."
+        ),
         "Multiply-adds count taps that read padding; memory counts float32 maps, not weights.",
     ]
     if config.rounding == "down":
@@ -174,8 +234,8 @@ def _assumptions(config: VideoUNetConfig, linear: Baseline | None) -> tuple[str,
     if config.corruption in ("masked", "blocks"):
         what = "cells of space and time" if config.corruption == "blocks" else "frames"
         told.append(
-            f"Networks are shown clips of which {hidden_cells(config)} of {math.prod(cells(config))} {what} are hidden, "
-            "chosen anew each step, and rebuild all of the clip."
+            f"Networks are shown clips of which {hidden_cells(config)} of {math.prod(cells(config))} {what} are "
+            "hidden, chosen anew each step, and rebuild all of the clip."
         )
     if config.corruption == "noise":
         told.append(

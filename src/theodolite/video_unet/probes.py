@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from theodolite.video_unet.config import VideoUNetConfig
+from theodolite.video_unet.config import Size, VideoUNetConfig
 from theodolite.video_unet.model import VideoUNet
 
 
@@ -17,12 +17,12 @@ def observed_shapes(network: VideoUNet, clip: Tensor) -> dict[str, str]:
     """Return the dimensions, frames×height×width×channels, of what every module returned for a clip.
 
     ``decoders.i.join`` is what the decoder's first convolution was given, ``decoders.i.fit`` the part of it that came
-    from below.
+    from below; ``decoders.i.up`` is what the up-convolution, or its last part, returned.
     """
     seen: dict[str, str] = {"input": _dimensions(clip)}
     with _hooks() as handles:
         for name, part in network.named_modules():
-            if not isinstance(part, (nn.Conv3d, nn.ConvTranspose3d, nn.MaxPool3d)):
+            if not isinstance(part, (nn.Conv3d, nn.ConvTranspose3d, nn.MaxPool3d, nn.Upsample, nn.Sequential)):
                 continue
             handles.append(part.register_forward_hook(_note_output(seen, name)))
             if name.startswith("decoders") and name.endswith("convolutions.0"):
@@ -61,6 +61,30 @@ def multiply_adds(config: VideoUNetConfig) -> int:
     return int(counter.get_total_flops()) // 2
 
 
+def multiply_adds_inside(config: VideoUNetConfig) -> int:
+    """Count the multiply-adds of one clip that read a position of a map, not padding, by convolving ones with ones."""
+    counted = 0
+
+    def count(part: nn.Conv3d, given: tuple[Tensor, ...]) -> None:
+        nonlocal counted
+        ones = torch.ones(1, 1, *given[0].shape[2:], dtype=torch.float64)
+        kernel = torch.ones(1, 1, *part.kernel_size, dtype=torch.float64)
+        if isinstance(part, nn.ConvTranspose3d):
+            read = F.conv_transpose3d(ones, kernel, stride=part.stride)
+        else:
+            read = F.conv3d(ones, kernel, padding=part.padding)
+        counted += int(read.sum()) * part.in_channels * part.out_channels
+
+    with torch.device("meta"):
+        network, clip = VideoUNet(config), torch.empty(1, config.channels, config.frames, config.height, config.width)
+    for part in network.modules():
+        if isinstance(part, (nn.Conv3d, nn.ConvTranspose3d)):
+            part.register_forward_pre_hook(count)
+    with torch.no_grad():
+        network(clip)
+    return counted
+
+
 def kept_bytes(config: VideoUNetConfig) -> int:
     """Bytes that autograd keeps of one clip for the backward pass, weights left out; each storage counts once."""
     kept: dict[int, Tensor] = {}
@@ -91,34 +115,45 @@ def dead_weights(config: VideoUNetConfig) -> int:
     return sum(int((weight.grad == 0).sum()) for weight in network.parameters() if weight.grad is not None)
 
 
-def receptive_field(config: VideoUNetConfig) -> int:
-    """Count the frames of a long clip on which one frame, far from both ends, depends; the most that any does.
+def receptive_field(config: VideoUNetConfig, axis: int = 0) -> int:
+    """Count the positions of a long clip along an axis on which one output, far from both ends, depends; the most.
 
     The support of a gradient through a network of the same depth and kernels with one channel, all weights positive;
-    every frame of one cell of pool^stages is asked.
+    every position of one cell of pool^stages is asked.
     """
-    cell = config.pool**config.stages
+    cell, kernel = config.cell[axis], config.kernels[axis]
     # no window is longer than this: each block reaches (kernel − 1)/2 · scale a convolution
-    frames = 8 * config.convolutions * config.kernel * cell
+    length = 8 * (config.convolutions + 1) * kernel * cell
     narrow = {"channels": 1, "base": 1, "code_channels": None, "skips": True, "rounding": "up"}
-    network = _positive(config.model_copy(update=narrow))
-    clips = torch.ones(cell, 1, frames, 1, 1, dtype=torch.float64, requires_grad=True)
+    alone = {"kernel": _written(_only(axis, kernel)), "pool": _written(_only(axis, config.pools[axis]))}
+    network = _positive(config.model_copy(update=narrow | alone))
+    clips = torch.ones(cell, 1, *_only(axis, length), dtype=torch.float64, requires_grad=True)
     asked = torch.arange(cell)
-    network(clips)[asked, 0, frames // 2 + asked].sum().backward()
+    network(clips).flatten(1)[asked, length // 2 // cell * cell + asked].sum().backward()
     gradient = torch.zeros_like(clips) if clips.grad is None else clips.grad
     return int((gradient > 0).sum(dim=(1, 2, 3, 4)).max())
+
+
+def _written(sides: Size) -> str:
+    return ",".join(map(str, sides))
+
+
+def _only(axis: int, size: int) -> Size:
+    """Return a size that is 1 along the other axes."""
+    frames, height, width = (size if axis == each else 1 for each in range(3))
+    return (frames, height, width)
 
 
 class _MeanPool(nn.Module):
     """Pooling by means, in the place of pooling by maxima: every position a window holds can speak."""
 
-    def __init__(self, window: int, *, round_up: bool) -> None:
+    def __init__(self, window: Size, *, round_up: bool) -> None:
         super().__init__()
         self.window, self.round_up = window, round_up
 
     def forward(self, x: Tensor) -> Tensor:
         if self.round_up:
-            short = [-size % self.window for size in reversed(x.shape[2:])]
+            short = [-size % side for size, side in zip(reversed(x.shape[2:]), reversed(self.window), strict=True)]
             x = F.pad(x, [part for missing in short for part in (0, missing)])
         return F.avg_pool3d(x, self.window)
 
@@ -129,7 +164,7 @@ def _positive(config: VideoUNetConfig) -> nn.Module:
     for parameter in network.parameters():
         nn.init.constant_(parameter, 1.0 / max(1, parameter[0].numel()))
     for encoder in network.encoders:
-        encoder.register_module("pool", _MeanPool(config.pool, round_up=config.rounding == "up"))
+        encoder.register_module("pool", _MeanPool(config.pools, round_up=config.rounding == "up"))
     return network
 
 
