@@ -1,4 +1,4 @@
-"""Generator and discriminator: shapes, bits, and that no row sees another."""
+"""Generator and discriminator: shapes, bounds, bits, and that no row sees another."""
 
 import pytest
 import torch
@@ -47,6 +47,21 @@ def test_generated_digits_stay_on_the_range_of_digits(digits):
     assert written.min() == 0
     assert written.max() == 1
     assert set((written * 16).ravel().tolist()) <= set(range(17))
+
+
+def test_small_scans_are_generated_within_half_a_grain_of_their_range_and_others_without_bounds(digits):
+    config, units = digits
+    made = []
+    for bounded in (config, GANConfig.build(**config.model_dump() | {"network": "convolutional"})):
+        generator = build_generator(bounded, units)
+        with torch.no_grad():
+            generator.body.leave.weight.mul_(1e3)
+            flat = generator(torch.randn(50, config.latent_dim)) * units.scale + torch.tensor(units.centre)
+        made.append((float(flat.min()), float(flat.max())))
+    (low, high), (lower, higher) = made
+    assert_single([low, high], [-1 / 32, 33 / 32])
+    assert lower < -1
+    assert higher > 2
 
 
 def test_the_first_coordinates_of_z_are_signs():

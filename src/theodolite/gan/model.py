@@ -9,6 +9,7 @@ from theodolite.gan.config import GANConfig
 from theodolite.gan.dataset import Units
 from theodolite.gan.images import ConvolutionalDiscriminator, ConvolutionalGenerator
 from theodolite.gan.noise import NoisyInputs
+from theodolite.gan.pyramid import suits
 from theodolite.gan.sizes import WAVES, architecture
 
 SLOPE = 0.2  # of the rectifier, for negative inputs
@@ -45,6 +46,24 @@ class ResidualMLP(nn.Module):
         return outputs
 
 
+class Bounded(nn.Module):
+    """From any number to one between two edges, one pair a feature: what lies at an edge is met without aiming."""
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, units: Units) -> None:
+        super().__init__()
+        centre, half = torch.tensor(units.centre), units.grain / 2
+        # half a grain beyond the least and the greatest value, which as many numbers are rounded to as to any other
+        self.register_buffer("low", (units.low - half - centre) / units.scale, persistent=False)
+        self.register_buffer("high", (units.high + half - centre) / units.scale, persistent=False)
+
+    def forward(self, x: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
+        """Bound each row."""
+        return torch.lerp(self.low, self.high, torch.sigmoid(x))
+
+
 class Generator(nn.Module):
     """G: Z → X, in the units of `Units.standardise`; beyond the range of the data only until they are written.
 
@@ -56,18 +75,22 @@ class Generator(nn.Module):
         How many coordinates of z are ±1.
     spread : float
         Standard deviation of the other coordinates of z.
+    last : Module or None
+        What the body's numbers pass through: they are bounded for small scans, most of whose pixels are black or white
+        to the grain, around which a linear output scatters.
     """
 
-    def __init__(self, body: nn.Module, bits: int, spread: float = 1.0) -> None:
+    def __init__(self, body: nn.Module, bits: int, spread: float = 1.0, last: nn.Module | None = None) -> None:
         super().__init__()
         self.body = body
+        self.last = last or nn.Identity()
         self.bits = bits
         self.spread = spread
 
     def forward(self, normal: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch features"]:
         """Generate one sample from each row of standard normal draws: z is signs, then the others, scaled."""
         z = torch.cat([torch.sign(normal[:, : self.bits]), self.spread * normal[:, self.bits :]], dim=1)
-        x: Tensor = self.body(z)
+        x: Tensor = self.last(self.body(z))
         return x
 
 
@@ -129,7 +152,8 @@ def build_generator(config: GANConfig, units: Units) -> Generator:
         body: nn.Module = ConvolutionalGenerator(of.latent_dim, of.pyramid)
     else:
         body = ResidualMLP(of.latent_dim, of.features, of.width, of.depth)
-    return Generator(body, config.bits, QUIET if of.noisy else 1.0)
+    bounded = of.kind == "fully-connected" and suits(units.shape) and units.grain > 0
+    return Generator(body, config.bits, QUIET if of.noisy else 1.0, Bounded(units) if bounded else None)
 
 
 def build_discriminator(config: GANConfig, units: Units) -> Discriminator:
