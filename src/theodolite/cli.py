@@ -367,6 +367,32 @@ def _reconstruct(
     _tell(reconstruct(_open(run, FAMILIES["video-unet"]), source, target, clip_by_clip=clip_by_clip), json)
 
 
+def _anomalies(
+    run: Run,
+    source: Annotated[Path, Parameter(help="video to examine")],
+    *,
+    normal: Annotated[
+        list[str] | None,
+        Parameter(
+            help="videos or folders in which all is normal, not trained on [held-out clips]", consume_multiple=True
+        ),
+    ] = None,
+    false_alarms: Annotated[float, Parameter(help="share of normal clips that may raise an alarm")] = 0.01,
+    out: Annotated[Path | None, Parameter(help="folder to write [default: RUN/anomalies/NAME]")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Find what is not normal in a video, at a stated rate of false alarms."""
+    from theodolite.video_unet.anomalies import find_anomalies  # loads torch
+
+    opened = _open(run, FAMILIES["video-unet"])
+    fields: dict[str, Any] = {"normal": normal} if normal else {}
+    out = out or run / "anomalies" / source.stem
+    found = find_anomalies(opened, source, out, false_alarms=false_alarms, force=force, **fields)
+    report = families.write_report(RunFolder.open(out))
+    _tell({**found, "report": str(report)}, json)
+
+
 def _predict(
     run: Run,
     source: Annotated[Path, Parameter(help="image to read, of any size")],
@@ -386,6 +412,6 @@ def _tell(found: dict[str, Any], as_json: bool) -> None:
 
 _OWN_VERBS: dict[str, dict[str, Callable[..., Any]]] = {
     "gan": {"sample": _sample, "export": _export, "repair": _repair},
-    "video-unet": {"reconstruct": _reconstruct},
+    "video-unet": {"reconstruct": _reconstruct, "anomalies": _anomalies},
     "nested-vit": {"predict": _predict},
 }

@@ -67,11 +67,15 @@ class Video:
 
 @dataclass
 class Decoding:
-    """What was met while frames were decoded; filled as `read_frames` goes on."""
+    """What was met while frames were decoded; filled as `read_frames` goes on.
+
+    `time` is when the latest frame is shown, in seconds after the first.
+    """
 
     frames: int = 0
     corrupt: int = 0
     seconds: float = 0.0
+    time: float = 0.0
     stopped_by: str = ""
     limited: bool = False
 
@@ -167,7 +171,8 @@ def read_frames(
             seen.corrupt += bool(frame.is_corrupt)
             if frame.time is not None:
                 begun = frame.time if begun is None else begun
-                seen.seconds = max(seen.seconds, frame.time - begun + float(1 / header.rate))
+                seen.time = frame.time - begun
+                seen.seconds = max(seen.seconds, seen.time + float(1 / header.rate))
             yield _pixels(frame, size)
     if seen.frames == 0:
         raise DataError(f"{path}: no frame could be decoded" + (f": {seen.stopped_by}" if seen.stopped_by else ""))
