@@ -218,6 +218,13 @@ def test_no_gradient_of_a_standing_discriminator_is_computed(tmp_path):
     assert all(weight.grad is not None for weight in game.networks["generator"].parameters())
 
 
+def test_small_scans_are_generated_in_bfloat16_too():
+    config = GANConfig(data="digits", width=8)
+    game = Game(config, GANTraining(), load(config))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert game._meet(Still(torch.arange(4))).fake.dtype == torch.float32
+
+
 def test_gradients_of_the_penalty_in_bfloat16_are_those_of_float32(tmp_path):
     config, data = images(tmp_path)
     torch.manual_seed(0)

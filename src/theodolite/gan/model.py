@@ -61,7 +61,7 @@ class Bounded(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
         """Bound each row."""
-        return torch.lerp(self.low, self.high, torch.sigmoid(x))
+        return torch.lerp(self.low, self.high, torch.sigmoid(x.to(self.low.dtype)))
 
 
 class Generator(nn.Module):
