@@ -8,7 +8,14 @@ from scipy.optimize import brentq, minimize
 from scipy.stats import binom
 from tests.tolerances import FOUR_STANDARD_ERRORS, assert_identity
 
-from theodolite.theory.boosting import boosting_weights, likeliest_share, made_at_least, made_at_most, share_due
+from theodolite.theory.boosting import (
+    boosting_weights,
+    likeliest_share,
+    likeliest_share_kept,
+    made_at_least,
+    made_at_most,
+    share_due,
+)
 
 RATIOS = st.lists(st.floats(0, 50), min_size=1, max_size=40)
 SHARES = st.floats(0.01, 1.0)
@@ -116,3 +123,23 @@ def test_the_likeliest_share_is_the_one_that_was_mixed():
 def test_where_one_of_both_makes_nothing_the_other_is_all():
     assert likeliest_share(np.zeros(5), np.ones(5)) > 1 - 1e-9
     assert likeliest_share(np.ones(5), np.zeros(5)) < 1e-9
+
+
+def test_what_rejection_takes_away_does_not_count():
+    """Each makes its part of the data as it must, and much beside them: of all candidates, what is kept has its due."""
+    rng = np.random.default_rng(4)
+    real, kept = rng.dirichlet(np.full(20, 0.7)), np.array([0.3, 0.9])
+    inside = np.arange(20) < 8
+    parts = [np.where(side, real, 0) / real[side].sum() for side in (inside, ~inside)]
+    counts = np.rint(1e6 * real).astype(int)
+    on_reals = [np.repeat(mass * part / real, counts) for mass, part in zip(kept, parts, strict=True)]
+    share = likeliest_share_kept(*on_reals)
+    mixed = (1 - share) * kept[0] * parts[0] + share * kept[1] * parts[1]
+    assert np.abs(mixed / mixed.sum() - real).max() < 1e-4
+    # without rejection the one that makes more of the data is favoured
+    assert likeliest_share(*on_reals) > share
+
+
+def test_of_one_that_makes_nothing_of_the_data_nothing_is_taken():
+    assert likeliest_share_kept(np.zeros(5), np.ones(5)) == 1
+    assert likeliest_share_kept(np.ones(5), np.zeros(5)) == 0

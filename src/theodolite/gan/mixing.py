@@ -5,23 +5,25 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from theodolite.coverage.discriminator import Score, fit_score
 from theodolite.coverage.members import Floats
 from theodolite.coverage.stages import Tell
 from theodolite.engine.export import save_weights
-from theodolite.gan.blend import Blend
+from theodolite.gan.blend import Blend, Judge
 from theodolite.gan.component import Target, train_component
 from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import Dataset
 from theodolite.gan.judge import fit_judge
 from theodolite.gan.repaired import Component, RepairSettings, sha256_of
 from theodolite.gan.samples import TrainedGAN
-from theodolite.gan.shortfall import Shortfall, in_blocks
+from theodolite.gan.shortfall import Shortfall, in_blocks, ratio_of_score
 from theodolite.kernel.runs import RunFolder
-from theodolite.theory.boosting import boosting_weights, share_due
+from theodolite.theory.boosting import boosting_weights, likeliest_share, likeliest_share_kept, share_due
 
-TRIED = 4000  # generated samples that the share of the further generator is set by
+TRIED = 4000  # generated samples by which it is seen what is made in the missed set
 LEAST_SHARE, MOST_SHARE = 0.01, 0.95
 LOST_TO_REJECTION = 0.1  # of what is made in the missed set, at most
+Components = tuple[tuple[TrainedGAN, Component], ...]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class State:
     """
 
     gan: TrainedGAN
-    components: tuple[tuple[TrainedGAN, Component], ...]
+    components: Components
     judge: str = ""
 
 
@@ -62,9 +64,12 @@ class Material:
 
 
 def mended(
-    given: Material, state: State, number: int, lacking: Shortfall, fitted: Floats
+    given: Material, state: State, number: int, lacking: Shortfall, fitted: Floats, detailed: Score
 ) -> tuple[State, dict[str, float]]:
-    """Train a further generator on what is missing, and mix it in; held-out samples take no part."""
+    """Train a further generator on what is missing, and mix it in; held-out samples take no part.
+
+    `detailed` is the audit's D̂ of what the run draws from so far, fitted on the train reals `fitted`.
+    """
     share = float(np.clip(share_due(lacking.real, lacking.generated, 1.0), LEAST_SHARE, MOST_SHARE))
     scores = lacking.of_train if len(fitted) == len(given.data.train) else in_blocks(lacking.score, given.data.train)
     weights = boosting_weights(lacking.ratio(scores), share)
@@ -72,44 +77,78 @@ def mended(
     target = Target(given.run, given.config, given.training, given.data, given.settings.steps)
     folder, further = train_component(target, number, weights)
     aimed = float(lacking.inside(further.draw(TRIED, "repair-aimed")).mean())
-    # no more than twice what is lacking, however little of it hits
-    mixed = min(share_due(lacking.real, lacking.generated, aimed), 2 * share, MOST_SHARE)
-    own = Component(folder=str(folder.path.relative_to(given.run.path)), share=mixed, sha256=sha256_of(folder.weights))
-    components = (
-        *((gan, part.model_copy(update={"share": (1 - mixed) * part.share})) for gan, part in state.components),
-        (further, own),
-    )
-    plain = Blend(
-        [gan.generator for gan, _ in components],
-        [gan.latent_dim for gan, _ in components],
-        [part.share for _, part in components],
-    )
+    before = detailed
+    if state.judge:  # shares are of generators without rejection
+        before = told_apart(given, _blended(state.components), fitted, f"repair-{number}-shared")[1]
+    ratios = _ratio(before), _ratio(told_apart(given, further, fitted, f"repair-{number}-further")[1])
     given.tell(f"round {number}: fitting what rejects")
-    gan, judge, kept = _with_rejection(given, state.components[0][0], plain, folder, lacking)
-    return State(gan, components, judge), {"share": mixed, "aimed": aimed, "kept": kept}
+    # at least what is lacking, as if all of it would hit
+    mixed = float(np.clip(likeliest_share_kept(*ratios), share, MOST_SHARE))
+    after = _with_rejection(given, _joined(state, further, folder, mixed), folder, lacking)
+    if after is None:
+        mixed = float(np.clip(likeliest_share(*ratios), share, MOST_SHARE))
+        components = _joined(state, further, folder, mixed)
+        after = State(_blended(components), components), 1.0
+    return after[0], {"share": mixed, "aimed": aimed, "kept": after[1]}
+
+
+def told_apart(given: Material, gan: TrainedGAN, fitted: Floats, stream: str) -> tuple[Floats, Score]:
+    """Fit the audit's D̂ on train reals and twice as many generated samples, which come with it."""
+    fakes = gan.draw(2 * len(fitted), stream)
+    return fakes, fit_score(fitted, fakes, seed=given.training.seed)
+
+
+def _joined(state: State, further: TrainedGAN, folder: RunFolder, share: float) -> Components:
+    """Give the further generator its share; that of each other one shrinks."""
+    relative = str(folder.path.relative_to(folder.path.parent.parent))
+    own = Component(folder=relative, share=share, sha256=sha256_of(folder.weights))
+    others = ((gan, part.model_copy(update={"share": (1 - share) * part.share})) for gan, part in state.components)
+    return (*others, (further, own))
+
+
+def _blended(components: Components, judge: Judge | None = None) -> TrainedGAN:
+    """Draw from the mixture, with rejection or without."""
+    gans, parts = zip(*components, strict=True)
+    blend = Blend(
+        [gan.generator for gan in gans], [gan.latent_dim for gan in gans], [part.share for part in parts], judge
+    )
+    own: TrainedGAN = gans[0]
+    return own.blended(blend)
+
+
+def _ratio(score: Score) -> Floats:
+    """Return p̂_θ/p̂_r at the train reals that D̂ was fitted on, (n,), each from members that did not see it."""
+    return ratio_of_score(score.out_of_fold_real, score.out_of_fold_fake)(score.out_of_fold_real)
 
 
 def _with_rejection(
-    given: Material, own: TrainedGAN, plain: Blend, folder: RunFolder, lacking: Shortfall
-) -> tuple[TrainedGAN, str, float]:
-    """Reject where unseen train reals show that it helps and the missed set does not lose by it."""
-    gan = own.blended(plain)
-    found = fit_judge(folder.settings(GANConfig), given.training, given.data.units, given.data.train, plain, own.device)
+    given: Material, components: Components, folder: RunFolder, lacking: Shortfall
+) -> tuple[State, float] | None:
+    """Reject where unseen train reals show that it helps and the missed set does not lose by it, else return None.
+
+    With the state comes the share of the candidates that is kept.
+    """
+    plain = _blended(components)
+    mixture = plain.generator
+    if not isinstance(mixture, Blend):
+        raise TypeError("a mixture draws from a Blend")
+    found = fit_judge(
+        folder.settings(GANConfig), given.training, given.data.units, given.data.train, mixture, plain.device
+    )
     if found is None:
-        return gan, "", 1.0
-    blend = Blend(plain.generators, plain.latent_dims, plain.shares, found.to(own.device))
-    rejecting = own.blended(blend)
-    due = (1 - LOST_TO_REJECTION) * min(lacking.real, _made(gan, lacking))
-    if _made(rejecting, lacking) < due:
-        return gan, "", 1.0
+        return None
+    gan = _blended(components, found.to(plain.device))
+    due = (1 - LOST_TO_REJECTION) * min(lacking.real, _made(plain, lacking))
+    if _made(gan, lacking) < due:
+        return None
     judge = RunFolder(folder.path / "judge")
     judge.path.mkdir(exist_ok=True)
     judge.write_record("plan.json", folder.plan)
     save_weights(judge, {"judge": found})
     with torch.no_grad():
-        standard = given.data.units.standardise(gan.draw(TRIED, "repair-kept"))
-        kept = float(found(torch.from_numpy(standard).float().to(own.device)).mean())
-    return rejecting, str(judge.path.relative_to(given.run.path)), kept
+        standard = given.data.units.standardise(plain.draw(TRIED, "repair-kept"))
+        kept = float(found(torch.from_numpy(standard).float().to(plain.device)).mean())
+    return State(gan, components, str(judge.path.relative_to(given.run.path))), kept
 
 
 def _made(gan: TrainedGAN, lacking: Shortfall) -> float:

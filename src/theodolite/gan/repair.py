@@ -1,7 +1,7 @@
 """Mending a generator where it misses: a further one, trained on what is missing, mixed in and certified.
 
 AdaGAN (Tolstikhin et al. 2017) has the idea. What differs here: the ratio p_θ/p_r is a cross-fitted estimate, not the
-GAN's own D; the share of the further generator follows from the missing mass; what was mended is certified on samples
+GAN's own D; the shares are those under which train reals are likeliest; what was mended is certified on samples
 that took no part; and a mixture that does not help is refused.
 
 A round, in this order: fix A on train reals and generated ones; certify P_θ(A) ≤ τ·P_r(A) on held-out reals of this
@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from theodolite.coverage.certificates import certify
-from theodolite.coverage.discriminator import Score, fit_score
+from theodolite.coverage.discriminator import Score
 from theodolite.coverage.heldout import HeldOut
 from theodolite.coverage.members import Floats
 from theodolite.coverage.stages import Tell, silent
 from theodolite.data.arrays import FEWEST
 from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import recorded_units, reload
-from theodolite.gan.mixing import Material, State, mended
+from theodolite.gan.mixing import Material, State, mended, told_apart
 from theodolite.gan.repaired import NAME, Component, Repair, RepairSettings, Round, repair_of, sha256_of
 from theodolite.gan.samples import TrainedGAN
 from theodolite.gan.shortfall import find_shortfall, in_blocks
@@ -136,7 +136,7 @@ def _round(
     began, part, settings = time.monotonic(), given.parts[number - 1], given.settings
     given.tell(f"round {number}: finding what is missed")
     fitted = _some(given.data.train, given.training.seed)
-    fakes, score = detailed or _fit(given, state.gan, fitted, f"repair-{number}-fit")
+    fakes, score = detailed or told_apart(given, state.gan, fitted, f"repair-{number}-fit")
     lacking = find_shortfall(fitted, fakes, score, settings.tau)
     real_hits = int(lacking.inside(part).sum())
     fresh = state.gan.draw(FRESH, f"repair-{number}-before")
@@ -155,11 +155,11 @@ def _round(
     if tried.made_at_most > settings.tau:
         said = f"nothing is certified missed{' any more' if number > 1 else ''}: {_not_missed(tried, settings.tau)}"
         return tried.model_copy(update={"why": said, "seconds": time.monotonic() - began}), None, None
-    after, told = mended(given, state, number, lacking, fitted)
+    after, told = mended(given, state, number, lacking, fitted, score)
     given.tell(f"round {number}: certifying")
     fresh = after.gan.draw(FRESH, f"repair-{number}-after")
     fake_hits = int(lacking.inside(fresh).sum())
-    found = _fit(given, after.gan, fitted, f"repair-{number + 1}-fit")
+    found = told_apart(given, after.gan, fitted, f"repair-{number + 1}-fit")
     tried = tried.model_copy(
         update={
             **told,
@@ -205,12 +205,6 @@ def _some(train: Floats, seed: int) -> Floats:
     if len(train) <= MOST_FITTED:
         return train
     return np.asarray(train[np.sort(np.random.default_rng([seed, TAG, 1]).permutation(len(train))[:MOST_FITTED])])
-
-
-def _fit(given: Material, gan: TrainedGAN, fitted: Floats, stream: str) -> tuple[Floats, Score]:
-    """Fit the audit's D̂ on train reals and twice as many generated samples."""
-    fakes = gan.draw(2 * len(fitted), stream)
-    return fakes, fit_score(fitted, fakes, seed=given.training.seed)
 
 
 def _fidelity(score: Score, real: Floats, fake: Floats, tau: float) -> float:

@@ -79,7 +79,7 @@ def find_shortfall(train: Floats, fake: Floats, detailed: Score, tau: float) -> 
         real, generated = float((on_real >= threshold).mean()), float((on_fake >= threshold).mean())
         value = mendable(real - generated / tau, _total_variation(on_real, on_fake))
         if best is None or value > most:
-            most, ratio = value, _ratio_of_score(on_real, on_fake)
+            most, ratio = value, ratio_of_score(on_real, on_fake)
             best = Shortfall(seen_by, score, threshold, real, generated, ratio, on_real)
     if best is None:
         raise ValueError("there is always a candidate")
@@ -118,7 +118,7 @@ def _total_variation(on_real: Floats, on_fake: Floats) -> float:
     return float((real - 1 + np.searchsorted(np.sort(on_fake), at, side="left") / on_fake.size).max())
 
 
-def _ratio_of_score(on_real: Floats, on_fake: Floats) -> Scoring:
+def ratio_of_score(on_real: Floats, on_fake: Floats) -> Scoring:
     """p_θ/p_r given the score: D of the score alone, which can only rise with it, by isotonic regression.
 
     Zadrozny and Elkan (2002) calibrate classifiers so.

@@ -89,6 +89,28 @@ def likeliest_share(ratio: ArrayLike, further: ArrayLike) -> float:
     return (low + high) / 2
 
 
+def likeliest_share_kept(ratio: ArrayLike, further: ArrayLike) -> float:
+    """β, a probability, as `likeliest_share` has it once all that lies off p_r is rejected from the mixture.
+
+    Of p_θ then the mass P_θ(p_r > 0) = E r is left, of q the mass E q/p_r: the likeliest share of what is left of q is
+    brought back to a share of all candidates.
+
+    Holds when: as for `likeliest_share`, but no factor may be off.
+    Source: KL(p_r ‖ ·) of the mixture given p_r > 0, with E over p_r.
+
+    Examples
+    --------
+    >>> round(likeliest_share_kept([0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 2.0, 2.0]), 6)
+    0.2
+    """
+    r, q = (np.asarray(values, dtype=float) for values in (ratio, further))
+    left, more = float(r.mean()), float(q.mean())
+    if left == 0 or more == 0:
+        return float(left == 0)
+    β = likeliest_share(r / left, q / more)
+    return β / more / (β / more + (1 - β) / left)
+
+
 def made_at_least(real_hits: int, real_count: int, fake_hits: int, fake_count: int, confidence: float) -> float:
     """Lower bound on P_θ(A)/P_r(A), a pure number: of what is due in A, so much is made.
 
