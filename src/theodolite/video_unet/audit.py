@@ -21,6 +21,7 @@ from theodolite.video_unet.over_time import frame_charts
 from theodolite.video_unet.plan import receptive_fields
 from theodolite.video_unet.restored import filtered, interpolated
 from theodolite.video_unet.samples import Samples, samples
+from theodolite.video_unet.step_memory import CLIPS
 from theodolite.video_unet.trained import Trained, clip_psnr, hidden_psnr, mean_and_uncertainty
 
 Array = NDArray[np.float64]
@@ -110,7 +111,11 @@ def _counts(config: VideoUNetConfig, plan: Plan, trained: Trained, shapes: dict[
             for name, _, axis in receptive_fields(config)
         ),
     )
-    return [Measurement(name=name, value=value, unit=unit, method=method) for name, value, unit, method in counted]
+    told = [Measurement(name=name, value=value, unit=unit, method=method) for name, value, unit, method in counted]
+    if any(each.name == "peak_bytes" for each in plan.predictions):
+        how = "memory events of torch's profiler in one step on the processor"
+        told.append(Measurement(name="peak_bytes", value=probes.peak_bytes(config, CLIPS), unit="bytes", method=how))
+    return told
 
 
 def _quality(config: VideoUNetConfig, trained: Trained, code: int) -> list[Measurement]:

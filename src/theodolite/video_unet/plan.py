@@ -10,6 +10,7 @@ from theodolite.video_unet.baselines import Baseline, Restored, baseline
 from theodolite.video_unet.blueprint import shape_table, times, u_diagram
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.corruption import cells, hidden_cells
+from theodolite.video_unet.step_memory import CLIPS, TOLERANCE, predicted_peak
 
 DECIBEL = "dB"
 ANSWER = "docs/answers/q3.md"
@@ -28,7 +29,7 @@ def plan(config: VideoUNetConfig) -> Plan:
         family="video-unet",
         config=config.model_dump(mode="json"),
         assumptions=_assumptions(config, linear),
-        predictions=(*_counts(config), *_quality(config, linear)),
+        predictions=(*_counts(config), *_peak(config), *_quality(config, linear)),
         exhibits=(u_diagram(config), shape_table(config), phases(config), *([linear_codes(linear)] if linear else [])),
     )
 
@@ -135,6 +136,22 @@ def _counts(config: VideoUNetConfig) -> tuple[Prediction, ...]:
         Prediction(name=name, label=label, value=value, unit=unit, claim="exact", source=f"{ANSWER}, {source}")
         for name, label, value, unit, source in counted
     )
+
+
+def _peak(config: VideoUNetConfig) -> tuple[Prediction, ...]:
+    peak = predicted_peak(config)
+    if peak is None:
+        return ()
+    told = Prediction(
+        name="peak_bytes",
+        label=f"Memory of a step of {CLIPS} clips at its peak, weights left out",
+        value=peak,
+        unit="bytes",
+        claim="estimate",
+        source=f"{ANSWER}, Q3.b: maps kept, gradients and blocked copies alive at once",
+        tolerance=TOLERANCE * peak,
+    )
+    return (told,)
 
 
 def _quality(config: VideoUNetConfig, linear: Baseline | None) -> tuple[Prediction, ...]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from theodolite.video_unet.config import Size, VideoUNetConfig
@@ -101,6 +103,24 @@ def kept_bytes(config: VideoUNetConfig) -> int:
     weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
     del reconstruction
     return sum(x.untyped_storage().nbytes() for address, x in kept.items() if address not in weights)
+
+
+def peak_bytes(config: VideoUNetConfig, batch: int) -> int:
+    """Return the largest sum of bytes, weights left out, that torch's allocator held in one pass forth and back.
+
+    On the processor, by the memory events of torch's profiler.
+    """
+    network, clips = VideoUNet(config), torch.rand(batch, config.channels, config.frames, config.height, config.width)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        (network(clips) - clips).square().mean().backward()
+    results: Any = profiler.profiler
+    events = sorted(
+        (event.start_ns(), place, event.nbytes())
+        for place, event in enumerate(results.kineto_results.events())
+        if event.name() == "[memory]"
+    )
+    # the clips themselves are kept for the gradient of the first weights
+    return clips.nbytes + max(accumulate(nbytes for _, _, nbytes in events), default=0)
 
 
 def dead_weights(config: VideoUNetConfig) -> int:
