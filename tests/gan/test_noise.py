@@ -70,3 +70,12 @@ def test_the_level_is_told_from_minus_one_to_one():
     assert_single(told[:, 3], torch.tensor([-1.0, 1.0]))
     assert_single(told[1, :3], x[1] / math.sqrt(2))
     assert torch.equal(inputs(x), inputs(x, inputs.least.expand(2, 1)))
+
+
+def test_a_program_of_the_inputs_takes_any_batch():
+    inputs = NoisyInputs(2)
+    program = torch.export.export(
+        inputs, (torch.zeros(2, 2),), dynamic_shapes={"x": {0: torch.export.Dim("batch", min=1)}, "level": None}
+    ).module()
+    x = torch.randn(7, 2)
+    assert_single(program(x, None), inputs(x))

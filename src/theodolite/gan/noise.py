@@ -102,6 +102,6 @@ class NoisyInputs(nn.Module):
     ) -> Float[Tensor, "batch inputs"]:
         """Return the inputs of the discriminator's first layer."""
         if level is None:
-            level = self.least.expand(len(x), 1)
+            level = self.least.expand(x.shape[0], 1)  # len(x) would fix the batch of an exported program
         standard = x * torch.rsqrt(1 + torch.exp(2 * level))
         return torch.cat([standard, 1 - 2 * level / self.least, self.waves(x, level, self.least)], dim=1)
