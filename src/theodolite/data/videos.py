@@ -11,6 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from theodolite.data.decoding import Decoding, Header
 from theodolite.kernel.errors import DataError, ResourceError
 
 Frames = NDArray[np.uint8]
@@ -22,38 +23,6 @@ PIXELS_A_FRAME = 2**25
 """Larger frames are refused before one is decoded (4096 × 8192)."""
 BYTES_A_VIDEO = 2**31
 """Most that `read_video` holds in memory."""
-CUT_SHORT = 0.9
-"""A file whose decoded share of the time it claims is below this is said to be cut short."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a file says of its first video stream.
-
-    Attributes
-    ----------
-    width, height : int
-        Pixels, before rotation.
-    rate : Fraction
-        Frames a second.
-    seconds : float or None
-        Claimed length; None where the container does not say.
-    frames : int
-        Claimed number of frames; 0 where the container does not say, as Matroska and transport streams never do.
-    codec : str
-        Name of the codec.
-    streams : int
-        Number of video streams; the first is read.
-    """
-
-    path: Path
-    width: int
-    height: int
-    rate: Fraction
-    seconds: float | None
-    frames: int
-    codec: str
-    streams: int
 
 
 @dataclass(frozen=True)
@@ -63,39 +32,6 @@ class Video:
     frames: Frames
     rate: Fraction
     warnings: tuple[str, ...] = ()
-
-
-@dataclass
-class Decoding:
-    """What was met while frames were decoded; filled as `read_frames` goes on.
-
-    `time` is when the latest frame is shown, in seconds after the first.
-    """
-
-    frames: int = 0
-    corrupt: int = 0
-    seconds: float = 0.0
-    time: float = 0.0
-    stopped_by: str = ""
-    limited: bool = False
-
-    def warnings(self, header: Header) -> tuple[str, ...]:
-        """Say what a reader of the frames must know."""
-        name, said = header.path.name, []
-        if header.streams > 1:
-            said.append(f"{name} has {header.streams} video streams; the first was read")
-        if self.corrupt:
-            said.append(f"{name}: {self.corrupt} of {self.frames} frames are marked corrupt")
-        if self.stopped_by:
-            said.append(f"{name}: decoding stopped after {self.frames} frames: {self.stopped_by}")
-        elif self.limited:
-            said.append(f"{name}: only the first {self.frames} frames were read, as the budget allows")
-        elif header.seconds and self.seconds < CUT_SHORT * header.seconds:
-            said.append(
-                f"{name} seems cut short: {self.frames} frames could be decoded, "
-                f"{self.seconds:.2f} of {header.seconds:.2f} s"
-            )
-        return tuple(said)
 
 
 def find_videos(path: Path) -> list[Path]:
@@ -117,7 +53,7 @@ def find_videos(path: Path) -> list[Path]:
 
 
 def probe(path: Path) -> Header:
-    """Read what a file says of its first video stream, decoding nothing.
+    """Read what a file says of its video, decoding nothing.
 
     Raises
     ------
@@ -136,7 +72,7 @@ def read_frames(
     Parameters
     ----------
     path : Path
-        The file; the first video stream is read.
+        The file; of several video streams the one marked as default is read, else the first.
     size : (height, width) or None
         Size to return: the largest centred piece of that aspect, scaled. None keeps each frame as it is.
     most : int or None
@@ -157,25 +93,26 @@ def read_frames(
     seen = Decoding() if seen is None else seen
     with _open(path) as container:
         header = _header(path, container)
-        begun: float | None = None
-        for frame in _decoded(container, seen):
+        for frame in _decoded(container, container.streams.video[header.index], seen):
             if most is not None and seen.frames >= most:
                 seen.limited = True
                 break
             if (frame.width, frame.height) != (header.width, header.height):
                 raise DataError(
-                    f"{path}: frame {seen.frames} is {frame.width}×{frame.height}, but the file began with "
+                    f"{path}: {seen.place()} is {frame.width}×{frame.height}, but the file began with "
                     f"{header.width}×{header.height}; cut it where its size changes"
                 )
             seen.frames += 1
-            seen.corrupt += bool(frame.is_corrupt)
-            if frame.time is not None:
-                begun = frame.time if begun is None else begun
-                seen.time = frame.time - begun
-                seen.seconds = max(seen.seconds, seen.time + float(1 / header.rate))
+            seen.arrived(frame.time, float(1 / header.rate))
+            if frame.is_corrupt:
+                seen.first_corrupt = seen.first_corrupt or f"{seen.frames - 1} ({seen.time:.2f} s)"
+                seen.corrupt += 1
+            if frame.rotation % 90:
+                seen.turned = frame.rotation
             yield _pixels(frame, size)
     if seen.frames == 0:
-        raise DataError(f"{path}: no frame could be decoded" + (f": {seen.stopped_by}" if seen.stopped_by else ""))
+        why = seen.stopped_by or seen.first_lost
+        raise DataError(f"{path}: no frame could be decoded" + (f": {why}" if why else ""))
 
 
 def read_video(path: Path, *, size: tuple[int, int] | None = None, most: int | None = None) -> Video:
@@ -279,14 +216,16 @@ def _open(path: Path) -> Any:
 
 def _header(path: Path, container: Any) -> Header:
     streams = container.streams.video
-    if not streams:
-        raise DataError(f"{path} holds no video, only {', '.join(s.type for s in container.streams) or 'nothing'}")
-    stream = streams[0]
+    if all(_is_cover(each) for each in streams):
+        raise DataError(f"{path} holds no video, only {_kinds(container) or 'nothing'}")
+    index = _default(streams)
+    stream = streams[index]
     context = stream.codec_context
     if context is None or not 0 < context.width * context.height <= PIXELS_A_FRAME:
         size = f"{context.width}×{context.height}" if context is not None else "an unknown codec and size"
         raise DataError(f"{path} has frames of {size}; between 1 and {PIXELS_A_FRAME:,} pixels can be read")
     seconds = float(stream.duration * stream.time_base) if stream.duration else None
+    own = seconds is not None
     if seconds is None and container.duration:
         seconds = container.duration / av.time_base
     return Header(
@@ -297,18 +236,49 @@ def _header(path: Path, container: Any) -> Header:
         seconds=seconds,
         frames=stream.frames,
         codec=context.name,
-        streams=len(streams),
+        streams=sum(not _is_cover(each) for each in streams),
+        index=index,
+        own_seconds=own,
     )
 
 
-def _decoded(container: Any, seen: Decoding) -> Iterator[Any]:
-    """Frames of the first stream, until the end or until decoding fails after at least one."""
-    try:
-        yield from container.decode(video=0)
-    except IndexError:  # PyAV's answer to a packet of a stream that the header did not name
-        seen.stopped_by = "a stream begins that the file had not announced"
-    except (av.FFmpegError, OSError, ValueError) as error:
-        seen.stopped_by = _reason(error)
+def _default(streams: Any) -> int:
+    """Which stream a player would show: the first that is marked as default, else the first; never a cover."""
+    films = [number for number, each in enumerate(streams) if not _is_cover(each)]
+    marked = [number for number in films if av.stream.Disposition.default in streams[number].disposition]
+    return (marked or films)[0]
+
+
+def _is_cover(stream: Any) -> bool:
+    """Whether a stream is a still picture that came with the file."""
+    return av.stream.Disposition.attached_pic in stream.disposition
+
+
+def _kinds(container: Any) -> str:
+    return ", ".join("a cover" if each.type == "video" else each.type for each in container.streams)
+
+
+def _decoded(container: Any, stream: Any, seen: Decoding) -> Iterator[Any]:
+    """Frames of a stream, until the file ends or cannot be read further; packets that make no sense are left out."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except IndexError:  # PyAV's answer to a packet of a stream that the header did not name
+            seen.stopped_by = "a stream begins that the file had not announced"
+            return
+        except (av.FFmpegError, OSError, ValueError) as error:
+            seen.stopped_by = _reason(error)
+            return
+        if packet is None:
+            return
+        try:
+            frames = packet.decode()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            seen.lost += 1
+            seen.first_lost = seen.first_lost or f"{seen.place()}: {_reason(error)}"
+            continue
+        yield from frames
 
 
 def _pixels(frame: Any, size: tuple[int, int] | None) -> Frames:

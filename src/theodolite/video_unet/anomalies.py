@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from theodolite.data import videos
+from theodolite.data.decoding import Decoding
 from theodolite.kernel.errors import DataError, UsageError
 from theodolite.kernel.exhibits import Exhibit
 from theodolite.kernel.files import write_atomically
@@ -146,7 +147,7 @@ def find_anomalies(
 
 def _examined(scorer: Scorer, source: Path, folder: RunFolder, usual: Array, false_alarms: float) -> dict[str, Any]:
     """Score the video, write everything."""
-    header, seen, scored, out = videos.probe(source), videos.Decoding(), Scored(), folder.path
+    header, seen, scored, out = videos.probe(source), Decoding(), Scored(), folder.path
     threshold = conformal_threshold(usual, false_alarms)
     videos.write_video(out / "heat.mkv", _heat(scorer, source, seen, scored, threshold), header.rate, lossless=True)
     found = events(scored.times, scored.scores, threshold, usual, header.rate)
@@ -226,7 +227,7 @@ def sentences(told: dict[str, Any], found: list[Event], false_alarms: float) -> 
     return tuple(said)
 
 
-def _heat(scorer: Scorer, source: Path, seen: videos.Decoding, scored: Scored, threshold: float) -> Iterator[Frames]:
+def _heat(scorer: Scorer, source: Path, seen: Decoding, scored: Scored, threshold: float) -> Iterator[Frames]:
     """Yield heat as grey frames, half of white at the threshold, and note scores on the way."""
     for window in windows(scorer, source, seen, scored.times):
         scored.scores.extend(frame_scores(window.heat)[-window.new :].tolist())
@@ -237,7 +238,7 @@ def _heat(scorer: Scorer, source: Path, seen: videos.Decoding, scored: Scored, t
             yield np.repeat(grey.astype(np.uint8)[..., None], 3, axis=-1)
 
 
-def windows(scorer: Scorer, source: Path, seen: videos.Decoding, times: list[float]) -> Iterator[Window]:
+def windows(scorer: Scorer, source: Path, seen: Decoding, times: list[float]) -> Iterator[Window]:
     """Cut a video into windows; the last one reaches back so far that it is as long as the others."""
     length, held, new = scorer.config.frames, list[Frames](), 0
     for frame in read(scorer.config, source, seen):

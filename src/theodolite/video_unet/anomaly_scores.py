@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from theodolite.data import videos
+from theodolite.data.decoding import Decoding
 from theodolite.kernel.errors import DataError
 from theodolite.kernel.runs import RunFolder
 from theodolite.video_unet.config import EMBEDDED, VideoUNetConfig
@@ -106,7 +107,7 @@ def normal_scores(run: RunFolder, scorer: Scorer, normal: list[str], fewest: int
     return np.array([frame_scores(scorer.heat(clip)[0]).max() for clip in clips])
 
 
-def read(config: VideoUNetConfig, path: Path, seen: videos.Decoding | None = None) -> Iterator[Frames]:
+def read(config: VideoUNetConfig, path: Path, seen: Decoding | None = None) -> Iterator[Frames]:
     """Decode a video at the height and width that the network was trained on."""
     return videos.read_frames(path, size=(config.height, config.width), seen=seen)
 

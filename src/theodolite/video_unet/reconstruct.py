@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from theodolite.data import videos
+from theodolite.data.decoding import Decoding
 from theodolite.engine.devices import best_device
 from theodolite.engine.export import load_weights
 from theodolite.kernel.errors import DataError, ResourceError
@@ -66,7 +67,7 @@ def reconstruct(run: RunFolder, source: Path, target: Path, *, clip_by_clip: boo
         If no tile would fit into `MEMORY`, or the target cannot be written.
     """
     config = run.settings(VideoUNetConfig)
-    header, seen = videos.probe(source), videos.Decoding()
+    header, seen = videos.probe(source), Decoding()
     frames = videos.read_frames(source, seen=seen)
     first = next(frames)
     height, width = first.shape[:2]  # upright, as the header's are not
