@@ -6,8 +6,8 @@ real digits, which the repair knows nothing of. collapsed: the minimax game to t
 player, so that G stays at a mode or two. blurred: the same game with D as fast, so that G makes most modes, unevenly,
 and as much between them. Both sides of each row are one run.
 
-Run: OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/gan_repair.py [withheld|collapsed|blurred] [SEEDS] [KEPT]
-KEPT is a folder for the runs and rows: what is there already is not done again.
+Run: OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/gan_repair.py [BAR] [SEEDS] [KEPT]
+BAR is withheld, collapsed or blurred; KEPT is a folder for the runs and rows: what is there already is not done again.
 """
 
 import os
