@@ -72,7 +72,7 @@ def rounds_table(repair: Repair) -> Table:
         "is made there, beside the generated samples in A. Held-out samples of each round are its own; all bounds hold "
         f"together at {repair.settings.confidence:.0%} confidence. Fidelity is an estimate. "
         f"A of round 1 was seen by {repair.rounds[0].seen_by}. The audit's own bounds count the same held-out samples, "
-        f"by which one of at most {ends} generators was chosen: they may be wrong up to {ends} times as often as stated.",
+        f"which chose among at most {ends} generators: they may be wrong up to {ends} times as often as stated.",
         columns=("round", "held-out in A", "made before", "made after", "share of the new", "fidelity", "outcome"),
         rows=tuple(rows),
     )
