@@ -17,8 +17,11 @@ class Stage:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-LINE = {"data": "line", "objective": "minimax", "pace": 2.0, "learning_rate": 0.002, "steps": 800}
-DIGITS = {"data": "digits", "withhold": 7, "latent_dim": 32, "batch_size": 128, "learning_rate": 0.002, "steps": 2500}
+LINE = {"data": "line", "objective": "minimax", "learning_rate": 0.002, "steps": 600}
+DIGITS = {
+    "data": "digits", "withhold": 7, "latent_dim": 32, "batch_size": 128, "learning_rate": 0.002, "pace": 3.0,
+    "steps": 2500,
+}  # fmt: skip
 STAGES = (
     Stage("linear-vae", "linear-vae"),
     Stage("gan-line", "gan", LINE),
