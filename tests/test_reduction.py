@@ -16,6 +16,10 @@ SMALL = {
         "steps": 6, "frames": 4, "height": 16, "width": 16, "base": 4, "clips": 40, "held_out": 8, "batch_size": 5,
         "precision": "64-true",
     },
+    "video-unet masked": {
+        "steps": 4, "frames": 4, "height": 16, "width": 16, "base": 4, "clips": 40, "held_out": 8, "batch_size": 5,
+        "precision": "64-true", "corruption": "masked",
+    },
     "nested-vit": {
         "steps": 9, "digits_share": 0.34, "twins_share": 0.34, "size": 64, "patch": 4, "window": 4, "width": 16,
         "heads": 2, "held_out": 16, "show_size": 0, "batch_size": 5, "precision": "64-true",
