@@ -18,8 +18,11 @@ from theodolite.video_unet.model import Decoder, Encoder, VideoUNet, fit
 
 Chunk = Float[Tensor, "batch channels frames height width"]
 
-ERROR = {torch.float32: 1e-6, torch.float64: 1e-12}
-"""Largest difference from one pass over the whole video, as a share of its largest value, by precision."""
+ERROR = {torch.float32: 2e-6, torch.float64: 1e-12}
+"""Largest difference from one pass over the whole video, as a share of its largest value, by precision.
+
+It is rounding: oneDNN adds up in another order for maps of another length. Without it there is no difference.
+"""
 
 
 def streamed(network: VideoUNet, video: Iterable[Chunk], most: int = 8) -> Iterator[Chunk]:
