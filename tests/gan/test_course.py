@@ -83,7 +83,7 @@ def test_the_value_of_the_game_is_what_the_losses_say(runs):
     [
         ([5, 8, 8], "8 of 8 modes were made from step 200 to the end"),
         ([8, 6, 8], "8 of 8 modes were made from step 300 to the end"),
-        ([5, 8, 6], "8 of 8 modes were made by step 200, 6 are left at the end"),
+        ([5, 8, 6], "8 of 8 modes were made by step 200, 6 are left when training ends"),
         ([3, 3, 3], "3 of 8 modes were made from step 100 to the end"),
     ],
 )

@@ -108,7 +108,7 @@ def _coverage(noted: list[dict[str, float]], data: Dataset) -> Chart:
         "who": [COVERED] * len(steps),
     }
     return Chart(
-        title=f"By the neighbours' count {shares[-1]:.0%} of the held-out reals are covered at the end, "
+        title=f"By the neighbours' count {shares[-1]:.0%} of the held-out reals are covered when training ends, "
         f"{ideal:.1%} if all were right",
         caption=f"Share of {compared} held-out reals with one of {GENERATED:,} generated samples nearer than their "
         f"{NEIGHBOURS}th real neighbour (Naeem et al. 2020), with its {CERTAIN:.0%} interval. It certifies nothing: "
@@ -142,7 +142,7 @@ def _modes(noted: list[dict[str, float]], modes: Modes) -> Chart:
     if last == most and fewer:
         since = fewer[-1] + 1
     first = int(noted[since]["step"]) + 1
-    end = f", {last:,.0f} are left at the end" if last < most else " to the end"
+    end = f", {last:,.0f} are left when training ends" if last < most else " to the end"
     names = "good samples", "modes made"
     curves = zip(names, ([row["high_quality"] for row in noted], [row["modes"] / total for row in noted]), strict=True)
     return Chart(
