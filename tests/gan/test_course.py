@@ -58,13 +58,18 @@ def test_a_run_is_noted_thirty_times_and_at_its_end(runs):
     assert np.load(kept[-1]).shape == (2000, 2)
 
 
-def test_points_are_shown_as_planes_and_images_as_strips(runs):
+def test_points_are_shown_as_planes_and_images_on_sheets(runs):
     points, images = shown(runs["ring8"]), shown(runs["digits"])
     assert [name[:5] for name in points] == ["chart", "chart", "chart", "gridT"]
     assert [name[:5] for name in images] == ["chart", "chart", "galle"]
-    strips = np.load(runs["digits"].exhibits / "course.npy")
-    assert strips.shape == (6, 8, 12 * 8)
-    assert strips.dtype == np.uint8
+    sheets = np.load(runs["digits"].exhibits / "course.npy")
+    assert sheets.shape == (6, 26, 26)
+    assert sheets.dtype == np.uint8
+    last = np.load(max((runs["digits"].path / "course").glob("*.npy")))
+    for number, image in enumerate(last):
+        row, column = (9 * place for place in divmod(number, 3))
+        assert_identity(sheets[-1, row : row + 8, column : column + 8], np.round(255 * image))
+    assert set(sheets[:, 8].ravel()) == set(sheets[:, :, 17].ravel()) == {128}
 
 
 def test_the_value_of_the_game_is_what_the_losses_say(runs):

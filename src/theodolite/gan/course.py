@@ -19,7 +19,9 @@ Floats = NDArray[np.float64]
 COMPARED = 500  # held-out samples, at most, that coverage is estimated on while training goes on
 GENERATED = 2000  # samples of the averaged generator, of the same z each time
 NEIGHBOURS = 5  # as Naeem et al. (2020) recommend
-SHOWN = 12  # of them in a picture
+SIDE = 3  # images on a side of a sheet of them
+SHOWN = SIDE**2
+GREY = 128  # between them
 STATIONS = 6  # pictures in the report
 POINTS = 100  # of a curve of losses
 BINS = 40  # a side, of a picture of the plane
@@ -167,12 +169,13 @@ def _samples(data: Dataset, run: RunFolder) -> Iterator[Exhibit]:
     names = tuple(f"step {step:,}" for step, _ in kept)
     if data.image_shape is not None:
         low, high = float(data.train.min()), float(data.train.max())
-        sheets = [np.concatenate([*samples], axis=1) for _, samples in kept]
-        pixels = np.clip(np.round(255 * (np.stack(sheets) - low) / (high - low)), 0, 255).astype(np.uint8)
+        pixels = [
+            np.clip(np.round(255 * (samples - low) / (high - low)), 0, 255).astype(np.uint8) for _, samples in kept
+        ]
         yield Gallery(
             title=f"The same {len(kept[0][1])} draws of z, from step {kept[0][0]:,} to step {kept[-1][0]:,}",
-            caption="Each strip shows what the running average of the generator made of them.",
-            array=run.save_array("course", pixels),
+            caption="Each sheet shows what the running average of the generator made of them.",
+            array=run.save_array("course", np.stack([_sheet(images) for images in pixels])),
             labels=names,
             row_name="generated",
         )
@@ -190,3 +193,11 @@ def _samples(data: Dataset, run: RunFolder) -> Iterator[Exhibit]:
             x_domain=(float(low[0]), float(high[0])),
             y_domain=(float(low[1]), float(high[1])),
         )
+
+
+def _sheet(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay `SHOWN` images out on a square, with lines between them."""
+    lines = [(0, 0), (0, 1), (0, 1), *[(0, 0)] * (images.ndim - 3)]
+    framed = np.pad(images, lines, constant_values=GREY)
+    rows = [np.concatenate([*framed[first : first + SIDE]], axis=1) for first in range(0, SHOWN, SIDE)]
+    return np.concatenate(rows)[:-1, :-1]
