@@ -6,7 +6,8 @@ than a tenth of what is due to it. The result is written beside this file, after
 
 ``grid25-published`` and ``ring8-published`` are those of Lin et al. (2018) and their forerunners: standard deviations
 of 0.05 for a pitch of 2, and of 0.01 on a ring of radius 1. They are trained as a file of points, of which the library
-knows nothing. Published for them, modes and samples of high quality: GAN 17.3 and 6.3 modes, PacGAN 24.8 (93.6%) and 7.9.
+knows nothing. Published for them are 17.3 and 6.3 modes of a GAN, 24.8 (93.6% of high quality) and 7.9 of PacGAN, where
+a single good sample makes a mode.
 
 Run: python benchmarks/gan_mixtures.py [--data ring8 grid25] [--seeds 10] [--threads 1]
 """

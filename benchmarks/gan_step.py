@@ -2,8 +2,8 @@
 
 Run: python benchmarks/gan_step.py [REPEATS] [THREADS]     writes gan_step.md beside itself
 
-The DCGAN is that of Radford et al. (2016) for 64 x 64 pixels, 64 features at its finest map, as PyTorch's tutorial sizes
-it: batch statistics, one step of each network, no penalty. Ours pairs samples and penalises both gradients.
+The DCGAN is that of Radford et al. (2016) for 64 x 64 pixels, 64 features at its finest map, as PyTorch's tutorial
+sizes it: batch statistics, one step of each network, no penalty. Ours pairs samples and penalises both gradients.
 """
 
 import platform
@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 SIDE, BATCH, LATENT, FINEST = 64, 64, 100, 64
-STEPS = 2
+STEPS = 4  # penalties come every fourth
 FORMATS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
 
 
@@ -27,7 +28,7 @@ def dcgan():
     """Generator and discriminator, with the weights' usual start."""
     wide = [8 * FINEST, 4 * FINEST, 2 * FINEST, FINEST]
     up = [nn.ConvTranspose2d(LATENT, wide[0], 4, 1, 0, bias=False), nn.BatchNorm2d(wide[0]), nn.ReLU()]
-    for a, b in zip(wide, wide[1:], strict=False):
+    for a, b in pairwise(wide):
         up += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
     down = [nn.Conv2d(3, FINEST, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
     for a, b in zip(wide[:0:-1], wide[-2::-1], strict=True):
@@ -46,6 +47,7 @@ def dcgan_steps(memory, dtype):
     real = torch.rand(BATCH, 3, SIDE, SIDE).to(memory_format=memory) * 2 - 1
 
     def steps():
+        began = now()
         for _ in range(STEPS):
             with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
                 fake = generator(torch.randn(BATCH, LATENT, 1, 1))
@@ -58,11 +60,12 @@ def dcgan_steps(memory, dtype):
                 passed = discriminator(fake)
             F.softplus(-passed.float()).mean().backward()
             optimizers[0].step()
+        return began, now()
 
     return steps, sum(weight.numel() for each in (generator, discriminator) for weight in each.parameters())
 
 
-def our_steps(folder):
+def our_steps(folder, precision):
     """A function that trains ours for `STEPS` steps, and its parameters."""
     from theodolite import families
     from theodolite.engine.loop import fit
@@ -71,16 +74,34 @@ def our_steps(folder):
     path = Path(folder) / "images.npy"
     np.save(path, np.random.default_rng(0).integers(0, 256, (200, SIDE, SIDE, 3), dtype=np.uint8))
     settings = {"data": str(path), "latent_dim": LATENT, "batch_size": BATCH, "steps": STEPS, "device": "cpu"}
+    settings["precision"] = precision
     config, training = families.split(families.find("gan"), settings)
-    task = train.Game(config, training, train.load(config))
-    task.evaluate_every = 0
+
+    class Timed(train.Game):
+        """The game, which notes when its first step began and its last one ended: not what is checked before."""
+
+        def step(self, at):
+            if not at.number:
+                self.began = now()
+            done = super().step(at)
+            self.ended = now()
+            return done
 
     def steps():
-        fit(task, training)
+        game = Timed(config, training, train.load(config))
+        game.evaluate_every = 0
+        fit(game, training)
+        return game.began, game.ended
 
+    game = train.Game(config, training, train.load(config))
     return steps, sum(
-        weight.numel() for name in ("generator", "discriminator") for weight in task.networks[name].parameters()
+        weight.numel() for name in ("generator", "discriminator") for weight in game.networks[name].parameters()
     )
+
+
+def now():
+    """Wall and processor clock, in seconds."""
+    return time.perf_counter(), time.process_time()
 
 
 def main(repeats, threads):
@@ -92,15 +113,13 @@ def main(repeats, threads):
             for dtype in ("float32", "bf16")
             for name, memory in FORMATS.items()
         }
-        sides["theodolite"] = our_steps(folder)
+        sides |= {f"theodolite, {name}": our_steps(folder, name) for name in ("32-true", "bf16-mixed")}
         times = {name: [] for name in sides}
         for turn in range(repeats + 1):
             for name, (steps, _) in sides.items():
-                wall, processor = time.perf_counter(), time.process_time()
-                steps()
-                spent = time.perf_counter() - wall, time.process_time() - processor
+                began, ended = steps()
                 if turn:
-                    times[name].append([1000 * seconds / STEPS for seconds in spent])
+                    times[name].append([1000 * (b - a) / STEPS for a, b in zip(began, ended, strict=True)])
     lines = [
         f"{time.strftime('%Y-%m-%d')}, {threads} threads, {platform.machine()}, python {platform.python_version()}, "
         f"torch {torch.__version__}",

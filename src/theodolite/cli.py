@@ -1,6 +1,5 @@
 """The command line: ``theodolite FAMILY VERB``. Parses, calls, prints; nothing else."""
 
-import json
 import os
 import shlex
 import signal
@@ -18,20 +17,17 @@ from pydantic import ValidationError
 
 from theodolite import families
 from theodolite.families import FAMILIES, Family
-from theodolite.kernel.errors import AUDIT_FAILED, DataError, InterruptedRun, ResourceError, TheodoliteError, UsageError
+from theodolite.kernel.errors import AUDIT_FAILED, InterruptedRun, ResourceError, TheodoliteError, UsageError
 from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.records import Audit, Plan
-from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.settings import Settings, explain, read_toml
+from theodolite.verbs import OWN_VERBS, Force, Json, Run, open_run, print_json, say
 
 LONGEST_NAME = 100  # letters of a file's name in a complaint
 _SMALLER = "out of memory; use a smaller batch, a smaller network or smaller data"
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # how torch says it, on a processor and on a GPU
 
-Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON document on stdout")]
-Force = Annotated[bool, Parameter(name="--force", negative="", help="replace an existing run folder")]
 ConfigFile = Annotated[Path | None, Parameter(name="--config", help="TOML file of settings; the line overrides it")]
-Run = Annotated[Path, Parameter(help="run folder")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -138,7 +134,7 @@ def _verbs(family: Family) -> dict[str, Callable[..., Any]]:
         own: dict[str, Callable[..., Any]] = {"audit": _audit_samples(family)}
     else:
         own = {"train": _train(family), "audit": _audit(family)}
-    return {"plan": _plan(family), **own, "report": _report(family), **_OWN_VERBS.get(family.name, {})}
+    return {"plan": _plan(family), **own, "report": _report(family), **OWN_VERBS.get(family.name, {})}
 
 
 def _fields(file: Path | None, *given: Settings | None) -> dict[str, Any]:
@@ -181,7 +177,7 @@ def _train(family: Family) -> Callable[..., None]:
         if resume:
             if force:
                 raise UsageError("--resume continues a run and --force replaces it; give one of them")
-            _open(path, family)
+            open_run(path, family)
             if others := sorted(set(fields) - {"steps"}):
                 raise UsageError(f"--resume reads the stored settings: leave out {', '.join(others)}; --steps may grow")
             run = families.resume(path, **fields)
@@ -189,7 +185,7 @@ def _train(family: Family) -> Callable[..., None]:
             run = families.train(family.name, path, force=force, **fields)
         if is_first_process():
             after = f"audit {shlex.quote(str(run.path))}"
-            _say(json, {"run": str(run.path), **(run.metrics() or [{}])[-1]}, f"trained: {run.path}", after, family)
+            say(json, {"run": str(run.path), **(run.metrics() or [{}])[-1]}, f"trained: {run.path}", after, family)
 
     train.__annotations__["settings"] = _flags(family.config)
     train.__annotations__["training"] = _flags(family.training)
@@ -199,7 +195,7 @@ def _train(family: Family) -> Callable[..., None]:
 def _audit(family: Family) -> Callable[..., int]:
     def audit(run: Run, *, json: Json = False) -> int:
         """Measure a trained run against its plan; exit code 1 if a prediction failed."""
-        found = families.audit(_open(run, family))
+        found = families.audit(open_run(run, family))
         _show(found, json)
         return AUDIT_FAILED if found.failed else 0
 
@@ -232,17 +228,10 @@ def _report(family: Family) -> Callable[..., None]:
         json: Json = False,
     ) -> None:
         """Write the run's report, one HTML file."""
-        path = families.write_report(_open(run, family), out)
-        _say(json, {"report": str(path)}, f"report: {path}")
+        path = families.write_report(open_run(run, family), out)
+        say(json, {"report": str(path)}, f"report: {path}")
 
     return report
-
-
-def _open(path: Path, family: Family) -> RunFolder:
-    run = RunFolder.open(path)
-    if run.family != family.name:
-        raise DataError(f"{path} is a run of {run.family or 'no known family'}, not of {family.name}")
-    return run
 
 
 def _demo(*, out: Path = Path("runs/demo"), force: Force = False, json: Json = False) -> int:
@@ -250,7 +239,7 @@ def _demo(*, out: Path = Path("runs/demo"), force: Force = False, json: Json = F
     from theodolite.demo import demo  # loads torch
 
     path, failed = demo(out, force=force)
-    _say(json, {"report": str(path), "failed": failed}, f"report: {path}")
+    say(json, {"report": str(path), "failed": failed}, f"report: {path}")
     return AUDIT_FAILED if failed else 0
 
 
@@ -260,7 +249,7 @@ def _doctor(*, json: Json = False) -> None:
 
     found = examine()
     if json:
-        _print_json(found)
+        print_json(found)
     else:
         from theodolite.report.terminal import print_examination  # loads rich
 
@@ -269,18 +258,7 @@ def _doctor(*, json: Json = False) -> None:
 
 def _version(*, json: Json = False) -> None:
     """Print the version."""
-    _say(json, {"version": families.version()}, families.version())
-
-
-def _say(
-    as_json: bool, content: dict[str, Any], sentence: str, next_words: str = "", family: Family | None = None
-) -> None:
-    if as_json:
-        _print_json(content)
-        return
-    print(sentence)
-    if family:
-        print(f"next: theodolite {family.name} {next_words}")
+    say(json, {"version": families.version()}, families.version())
 
 
 def _show(record: Plan | Audit, as_json: bool) -> None:
@@ -290,128 +268,3 @@ def _show(record: Plan | Audit, as_json: bool) -> None:
     from theodolite.report.terminal import print_record  # loads rich
 
     print_record(record)
-
-
-def _print_json(content: dict[str, Any]) -> None:
-    print(json.dumps(content, indent=1))
-
-
-def _sample(
-    run: Run,
-    *,
-    count: Annotated[int, Parameter(name=["--count", "-n"], help="how many")] = 1000,
-    out: Annotated[Path, Parameter(help="file to write, .npy or .safetensors, or folder for images")] = Path(
-        "samples.npy"
-    ),
-    json: Json = False,
-) -> None:
-    """Draw samples from a trained generator."""
-    from theodolite.gan.writing import write_samples  # loads torch
-
-    path = write_samples(_open(run, FAMILIES["gan"]), count, out)
-    _say(json, {"samples": str(path), "count": count}, f"samples: {path}")
-
-
-def _export(
-    run: Run, *, out: Annotated[Path, Parameter(help="file to write, .pt2")] = Path("generator.pt2"), json: Json = False
-) -> None:
-    """Write a trained generator as a program that torch.export.load reads, without this library."""
-    from theodolite.gan.writing import export_program  # loads torch
-
-    _tell(export_program(_open(run, FAMILIES["gan"]), out), json)
-
-
-def _repair(
-    run: Run,
-    *,
-    rounds: Annotated[int, Parameter(help="further generators at most, one a round")] = 1,
-    tau: Annotated[
-        float | None, Parameter(help="a set is missed where this share of its due is made [run's own]")
-    ] = None,
-    share: Annotated[float, Parameter(help="of what is due that must be made after, certified")] = 0.5,
-    steps: Annotated[int, Parameter(help="of training, of each; 0: as many as the run")] = 0,
-    force: Annotated[bool, Parameter(negative="", help="forget an earlier repair")] = False,
-    json: Json = False,
-) -> None:
-    """Train further generators on what is missed, and mix them in where that is certified to help."""
-    from theodolite.gan.repair import repair  # loads torch
-
-    def tell(stage: str) -> None:
-        print(f"repair: {stage}", file=sys.stderr)
-
-    fields: dict[str, Any] = {"rounds": rounds, "share": share, "steps": steps} | ({} if tau is None else {"tau": tau})
-    found = repair(_open(run, FAMILIES["gan"]), force=force, tell=tell, **fields)
-    lines = [f"round {one.number}: {one.why}" for one in found.rounds]
-    _say(json, found.model_dump(mode="json"), "\n".join([*lines, _after_repair(run, found.accepted)]))
-
-
-def _after_repair(run: Path, accepted: bool) -> str:
-    if not accepted:
-        return f"left as it was: {run}"
-    return f"repaired: {run}\nnext: theodolite gan audit {shlex.quote(str(run))}"
-
-
-def _reconstruct(
-    run: Run,
-    source: Annotated[Path, Parameter(help="video to read")],
-    target: Annotated[Path, Parameter(help="video to write: .mp4, or .mkv for lossless")],
-    *,
-    clip_by_clip: Annotated[
-        bool, Parameter(negative="", help="as in training: so many frames at a time, each a clip of its own")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Send a whole video through a trained network, into a video file."""
-    from theodolite.video_unet.reconstruct import reconstruct  # loads torch
-
-    _tell(reconstruct(_open(run, FAMILIES["video-unet"]), source, target, clip_by_clip=clip_by_clip), json)
-
-
-def _anomalies(
-    run: Run,
-    source: Annotated[Path, Parameter(help="video to examine")],
-    *,
-    normal: Annotated[
-        list[str] | None,
-        Parameter(
-            help="videos or folders in which all is normal, not trained on [held-out clips]", consume_multiple=True
-        ),
-    ] = None,
-    false_alarms: Annotated[float, Parameter(help="share of normal clips that may raise an alarm")] = 0.01,
-    out: Annotated[Path | None, Parameter(help="folder to write [default: RUN/anomalies/NAME]")] = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Find what is not normal in a video, at a stated rate of false alarms."""
-    from theodolite.video_unet.anomalies import find_anomalies  # loads torch
-
-    opened = _open(run, FAMILIES["video-unet"])
-    fields: dict[str, Any] = {"normal": normal} if normal else {}
-    out = out or run / "anomalies" / source.stem
-    found = find_anomalies(opened, source, out, false_alarms=false_alarms, force=force, **fields)
-    report = families.write_report(RunFolder.open(out))
-    _tell({**found, "report": str(report)}, json)
-
-
-def _predict(
-    run: Run,
-    source: Annotated[Path, Parameter(help="image to read, of any size")],
-    target: Annotated[Path, Parameter(help="file to write: .npy of probabilities, or .webp with marks")],
-    *,
-    json: Json = False,
-) -> None:
-    """Mark an image of any size with a trained network."""
-    from theodolite.nested_vit.predict import predict  # loads torch
-
-    _tell(predict(_open(run, FAMILIES["nested-vit"]), source, target), json)
-
-
-def _tell(found: dict[str, Any], as_json: bool) -> None:
-    _say(as_json, found, "\n".join(f"{name}: {value}" for name, value in found.items()))
-
-
-_OWN_VERBS: dict[str, dict[str, Callable[..., Any]]] = {
-    "gan": {"sample": _sample, "export": _export, "repair": _repair},
-    "video-unet": {"reconstruct": _reconstruct, "anomalies": _anomalies},
-    "nested-vit": {"predict": _predict},
-}
