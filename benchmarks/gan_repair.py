@@ -32,7 +32,7 @@ from theodolite.kernel.runs import RunFolder
 from theodolite.theory.modes import reverse_kl
 
 CLASS = 7
-DIGITS = {"pace": 3.0, 
+DIGITS = {"pace": 3.0,
     "data": "digits", "withhold": CLASS, "latent_dim": 32, "batch_size": 128, "learning_rate": 0.002, "steps": 2500,
 }  # fmt: skip
 COLLAPSED = {"data": "grid25", "objective": "minimax", "learning_rate": 0.004, "pace": 0.3, "steps": 800}
