@@ -270,7 +270,7 @@ def _modes_table(data: Dataset) -> tuple[Exhibit, ...]:
     due = _due(data.truth, data.shown)
     near = float(chi2.cdf(NEAR**2, data.truth.dimensions))
     rows = tuple(
-        (number, ", ".join(f"{value:.2f}" for value in centre), f"{weight:.1%}", f"{share:.1%}")
+        (number, ", ".join(f"{value:.2f}".replace("-", "−") for value in centre), f"{weight:.1%}", f"{share:.1%}")
         for number, (centre, weight, share) in enumerate(zip(data.truth.centres, data.truth.weights, due, strict=True))
     )
     draws = expected_draws(data.shown.weights * near)
