@@ -33,7 +33,7 @@ from theodolite.coverage.sources import Sources, origin, read_sources
 from theodolite.coverage.stages import Tell, silent, told_on_stderr
 from theodolite.coverage.sweep import sweep
 from theodolite.coverage.words import coverage_figures, coverage_sentences
-from theodolite.data.arrays import check_pair, check_samples, count_shared, same_shape
+from theodolite.data.arrays import check_pair, check_samples, count_different, count_shared, same_shape
 from theodolite.kernel.files import write_atomically
 from theodolite.kernel.records import Audit, Measurement
 from theodolite.kernel.runs import RunFolder
@@ -219,8 +219,8 @@ def _what_to_know(given: Sources) -> list[str]:
 
 def _collapsed(real: Samples, fake: Samples) -> int:
     """How many different fakes there are, where they repeat each other as the reals do not; else 0."""
-    different = count_shared(fake, fake)
-    few = different <= COLLAPSED * len(fake) and count_shared(real, real) > HARDLY * len(real)
+    different = count_different(fake)
+    few = different <= COLLAPSED * len(fake) and count_different(real) > HARDLY * len(real)
     return different if few else 0
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from theodolite.coverage.threads import in_threads
 
 Floats = NDArray[np.floating[Any]]
-BLOCK, HELD = 1024, 8192  # samples, and fakes that they are held against
+BLOCK, HELD = 2048, 4096  # samples, and fakes that they are held against
 
 
 def nearest(samples: NDArray[Any], fake: NDArray[Any]) -> NDArray[np.intp]:
