@@ -1,10 +1,10 @@
 """The course of a training: what was noted of it on the way, and what the report shows of that."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from theodolite.coverage.metrics import prdc
 from theodolite.data.arrays import load_samples
@@ -14,6 +14,7 @@ from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Gallery, Grid, Laye
 from theodolite.kernel.files import write_array
 from theodolite.kernel.runs import RunFolder
 from theodolite.theory.balls import expected_coverage
+from theodolite.theory.coverage import clopper_pearson_lower, clopper_pearson_upper
 
 Floats = NDArray[np.float64]
 COMPARED = 500  # held-out samples, at most, that coverage is estimated on while training goes on
@@ -127,12 +128,10 @@ def _coverage(noted: list[dict[str, float]], data: Dataset) -> Chart:
     )
 
 
-def _interval(shares: Floats, count: int) -> tuple[Floats, Floats]:
+def _interval(shares: Floats, count: int) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
     """Clopper–Pearson interval of shares of so many."""
-    hits, tail = np.round(shares * count), (1 - CERTAIN) / 2
-    low = np.where(hits > 0, beta.ppf(tail, np.maximum(hits, 1), count - hits + 1), 0.0)
-    high = np.where(hits < count, beta.ppf(1 - tail, hits + 1, np.maximum(count - hits, 1)), 1.0)
-    return low, high
+    hits, each = np.round(shares * count), (1 + CERTAIN) / 2
+    return clopper_pearson_lower(hits, count, each), clopper_pearson_upper(hits, count, each)
 
 
 def _modes(noted: list[dict[str, float]], modes: Modes) -> Chart:
