@@ -31,7 +31,7 @@ def configs(draw):
         width=sides[2],
         channels=draw(st.integers(1, 3)),
         stages=stages,
-        convolutions=draw(st.integers(1, 3)),
+        convs_per_stage=draw(st.integers(1, 3)),
         base=draw(st.integers(1, 2)),
         kernel=draw(st.one_of(st.sampled_from([1, 3, 5]), st.tuples(odd, odd, odd))),
         pool=pools,

@@ -63,7 +63,7 @@ def test_any_size_comes_back_at_its_size(size, skips):
 
 @pytest.mark.parametrize(("stages", "convolutions"), [(1, 1), (2, 3), (4, 1), (5, 2)])
 def test_any_depth_is_built(stages, convolutions):
-    network = build(base=1, stages=stages, convolutions=convolutions)
+    network = build(base=1, stages=stages, convs_per_stage=convolutions)
     assert len(network.encoders) == len(network.decoders) == stages
     assert all(len(block.convolutions) == convolutions for block in (*network.encoders, *network.decoders))
     assert network(torch.rand(1, 3, 4, 8, 8, dtype=torch.float64)).shape == (1, 3, 4, 8, 8)

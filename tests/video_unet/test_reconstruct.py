@@ -121,7 +121,7 @@ def test_aligned_tiles_with_the_planned_halo_are_the_untiled_result(rounding, sk
     network = VideoUNet(config).double()
     for parameter in network.parameters():
         torch.nn.init.uniform_(parameter, 0.1, 0.3)  # every path counts
-    cell, halo = 4, unet_halo(2, config.convolutions, config.kernel, 2)
+    cell, halo = 4, unet_halo(2, config.convs_per_stage, config.kernel, 2)
     aligned = -(-halo // cell) * cell
     clip_ = torch.rand(1, 3, 90, 4, 4, dtype=torch.float64)
     first, stop = 40, 48

@@ -19,7 +19,7 @@ def agree(config):
     "fields",
     [
         {"stages": 1, "base": 32},
-        {"stages": 2, "convolutions": 1, "base": 16},
+        {"stages": 2, "convs_per_stage": 1, "base": 16},
         {"stages": 2, "base": 16, "up": "resize"},
         {"stages": 2, "base": 16, "skips": False},
     ],
@@ -31,7 +31,15 @@ def test_of_small_clips_the_peak_is_that_of_the_allocator(fields):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"skips": False}, {"convolutions": 1}, {"convolutions": 3}, {"stages": 4}, {"rounding": "down"}, {"base": 32}],
+    [
+        {},
+        {"skips": False},
+        {"convs_per_stage": 1},
+        {"convs_per_stage": 3},
+        {"stages": 4},
+        {"rounding": "down"},
+        {"base": 32},
+    ],
 )
 def test_above_a_quarter_of_a_gibibyte_the_default_family_peaks_as_planned(fields):
     config = VideoUNetConfig(**{**LARGE, **fields})

@@ -47,7 +47,7 @@ def cases(draw):
     odd = st.sampled_from([1, 3, 5])
     fields = {
         "stages": stages,
-        "convolutions": draw(st.integers(1, 2)),
+        "convs_per_stage": draw(st.integers(1, 2)),
         "kernel": draw(odd | st.tuples(odd, odd, odd)),
         "pool": pool,
         "up": draw(st.sampled_from(["transposed", "resize"])),
@@ -106,7 +106,7 @@ def test_where_sums_keep_their_order_not_one_bit_differs():
 
 
 def test_kernels_and_windows_that_differ_along_the_axes():
-    built = network(stages=1, convolutions=1)
+    built = network(stages=1, convs_per_stage=1)
     built.encoders[0].convolutions[0] = nn.Conv3d(3, 2, (5, 1, 3), padding=(2, 0, 1)).double()
     built.encoders[0].pool = nn.MaxPool3d((3, 2, 1), ceil_mode=True)
     built.decoders[0].up = nn.ConvTranspose3d(4, 2, (3, 2, 1), stride=(3, 2, 1)).double()

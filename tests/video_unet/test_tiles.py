@@ -25,7 +25,7 @@ FAR_ABOVE = 3.0
     ("stages", "convolutions", "kernel", "pool"), [(1, 1, 3, 2), (3, 2, 3, 2), (2, 1, 5, 3), (2, 2, 1, 2)]
 )
 def test_the_halo_read_from_the_layers_is_that_of_theory(stages, convolutions, kernel, pool):
-    built = network(stages=stages, convolutions=convolutions, kernel=kernel, pool=pool, base=1)
+    built = network(stages=stages, convs_per_stage=convolutions, kernel=kernel, pool=pool, base=1)
     whole_cells = pool**stages * -(-max(unet_halo(stages, convolutions, kernel, pool), 0) // pool**stages)
     assert (cell(built, ROWS), halo(built, ROWS)) == (pool**stages, whole_cells)
 
@@ -75,7 +75,7 @@ def test_what_fits_in_no_tile_is_refused():
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"skips": False}, {"stages": 2, "kernel": 5}, {"rounding": "down"}, {"convolutions": 1}]
+    "fields", [{}, {"skips": False}, {"stages": 2, "kernel": 5}, {"rounding": "down"}, {"convs_per_stage": 1}]
 )
 @pytest.mark.parametrize("most", [1, 4])
 def test_streaming_takes_no_more_than_its_bound(fields, most):
@@ -90,7 +90,7 @@ def test_streaming_takes_no_more_than_its_bound(fields, most):
 
 
 def test_an_up_convolution_that_repeats_sees_further():
-    built = network(stages=1, convolutions=1, pool=2)
+    built = network(stages=1, convs_per_stage=1, pool=2)
     near = halo(built, FRAMES)
     built.decoders[0].up = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv3d(4, 2, 9, padding=4)).double()
     assert halo(built, FRAMES) == near + 4

@@ -87,13 +87,13 @@ class _Walk:
             pooled = self._pooled(size)
             # without skips nobody reads the positions that rounding down leaves out
             used = size if config.skips or config.rounding == "up" else _times(pooled, config.pools)
-            name, block, outputs = f"encoders.{stage}", f"encoder {stage + 1}", [width] * config.convolutions
+            name, block, outputs = f"encoders.{stage}", f"encoder {stage + 1}", [width] * config.convs_per_stage
             yield from self._convolutions(f"{name}.convolutions", block, [(channels, size)], outputs, size, used)
             # pooling keeps what it returns, and for each number the int64 index of where it was largest
             kept = 3 * _bytes(width, pooled)
             yield Map(f"{name}.pool", block, "pooling", config.pools, width, width, pooled, kept=kept)
             size, channels = pooled, width
-        outputs = [widths[-1]] * (config.convolutions - 1) + [deepest]
+        outputs = [widths[-1]] * (config.convs_per_stage - 1) + [deepest]
         yield from self._convolutions("bottleneck", "bottleneck", [(channels, size)], outputs, size, size)
         channels = deepest
         for index, stage in enumerate(reversed(range(config.stages))):
@@ -120,7 +120,7 @@ class _Walk:
             kept = _bytes(2 * width, target)
             yield Map(f"{name}.join", block, "concatenation", None, width, 2 * width, target, kept=kept)
         yield from self._convolutions(
-            f"{name}.convolutions", block, inputs, [width] * config.convolutions, target, target
+            f"{name}.convolutions", block, inputs, [width] * config.convs_per_stage, target, target
         )
 
     def _transposed(

@@ -111,7 +111,7 @@ def _box(key: str, x: float, y: float, lines: tuple[str, ...]) -> Box:
 
 
 def _convolutions(config: VideoUNetConfig) -> str:
-    return f"{config.convolutions} × {times(config.kernels)}"
+    return f"{config.convs_per_stage} × {times(config.kernels)}"
 
 
 def _pool(config: VideoUNetConfig) -> str:

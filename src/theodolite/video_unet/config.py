@@ -41,7 +41,7 @@ class VideoUNetConfig(Settings):
     width: int = Field(32, ge=1, le=4096, description="columns of a frame (w)")
     channels: int = Field(3, ge=1, le=64, description="colours (c); embedded clips and files have 3, or 1 as grey")
     stages: int = Field(3, ge=1, le=12, description="encoder blocks (N), as many decoder blocks")
-    convolutions: int = Field(2, ge=1, le=12, description="convolutions in each block (M)")
+    convs_per_stage: int = Field(2, ge=1, le=12, description="convolutions in each block (M)")
     base: int = Field(32, ge=1, le=1024, description="channels of the first block; each block below has twice as many")
     kernel: Sides = Field(3, description="sides of every convolution's kernel, odd, 1 to 15: one, or three as 1,3,3")
     pool: Sides = Field(

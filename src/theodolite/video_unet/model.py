@@ -98,7 +98,7 @@ class VideoUNet(nn.Module):
 
     def __init__(self, config: VideoUNetConfig) -> None:
         super().__init__()
-        m, kernel, pool = config.convolutions, config.kernels, config.pools
+        m, kernel, pool = config.convs_per_stage, config.kernels, config.pools
         resize = config.up == "resize"
         widths = [config.base * 2**stage for stage in range(config.stages + 1)]
         deepest = config.code_channels or widths[-1]

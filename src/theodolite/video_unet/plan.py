@@ -74,7 +74,7 @@ def receptive_fields(config: VideoUNetConfig) -> list[tuple[str, str, int]]:
 def sees(config: VideoUNetConfig, axis: int) -> int:
     """Return how many positions along an axis the outputs that see most depend on."""
     kernel, pool = config.kernels[axis], config.pools[axis]
-    return unet_receptive_field(config.stages, config.convolutions, kernel, pool, config.up == "resize")
+    return unet_receptive_field(config.stages, config.convs_per_stage, kernel, pool, config.up == "resize")
 
 
 def phases(config: VideoUNetConfig) -> Table:
@@ -86,7 +86,7 @@ def phases(config: VideoUNetConfig) -> Table:
             if place >= cell:
                 row += [None, None]
                 continue
-            first, last = unet_window(place, config.stages, config.convolutions, kernel, pool, config.up == "resize")
+            first, last = unet_window(place, config.stages, config.convs_per_stage, kernel, pool, config.up == "resize")
             row += [place - first, last - place]
         rows.append(tuple(row))
     longest = max(sees(config, axis) for axis in range(3))

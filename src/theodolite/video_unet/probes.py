@@ -143,7 +143,7 @@ def receptive_field(config: VideoUNetConfig, axis: int = 0) -> int:
     """
     cell, kernel = config.cell[axis], config.kernels[axis]
     # no window is longer than this: each block reaches (kernel − 1)/2 · scale a convolution
-    length = 8 * (config.convolutions + 1) * kernel * cell
+    length = 8 * (config.convs_per_stage + 1) * kernel * cell
     narrow = {"channels": 1, "base": 1, "code_channels": None, "skips": True, "rounding": "up"}
     alone = {"kernel": _written(_only(axis, kernel)), "pool": _written(_only(axis, config.pools[axis]))}
     network = _positive(config.model_copy(update=narrow | alone))
