@@ -34,8 +34,15 @@ class VideoUNetConfig(Settings):
     """What is built and on which clips; the paper's 10 × 32 × 32 × 3 by default."""
 
     data: str = Field(EMBEDDED, description="'clips' (embedded), or a video file, or a folder of them")
-    clips: int = Field(2000, ge=2, le=10**6, description="training clips; of a folder, at most so many are read")
+    clips: int = Field(2000, ge=2, le=10**6, description="training clips; of a folder, at most so many are cut")
     held_out: int = Field(64, ge=2, description="clips kept from training; of a folder, at most a fifth")
+    hold_out: Literal["tails", "files"] = Field(
+        "tails", description="of videos: the last fifth of each file is held out, or every fifth file"
+    )
+    crop: Literal["fitted", "native"] = Field(
+        "fitted",
+        description="of videos: frames are scaled until one side just fits, or keep their pixels; cut at random places",
+    )
     frames: int = Field(10, ge=1, le=4096, description="frames of a clip (f)")
     height: int = Field(32, ge=1, le=4096, description="rows of a frame (h)")
     width: int = Field(32, ge=1, le=4096, description="columns of a frame (w)")
