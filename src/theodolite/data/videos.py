@@ -1,6 +1,8 @@
 """Video files in and out. The one file that opens containers; what a file claims is checked against what it holds."""
 
 import errno
+import itertools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -64,8 +66,27 @@ def probe(path: Path) -> Header:
         return _header(path, container)
 
 
+def count_frames(path: Path, most: int | None = None) -> int:
+    """Count the packets of a file's video, up to `most`, decoding nothing: as many as frames, as a rule.
+
+    Raises
+    ------
+    DataError
+        As `probe`.
+    """
+    with _open(path) as container:
+        stream = container.streams.video[_header(path, container).index]
+        packets = (packet for packet in _packets(container, stream, Decoding()) if packet.size)
+        return sum(1 for _ in itertools.islice(packets, most))
+
+
 def read_frames(
-    path: Path, *, size: tuple[int, int] | None = None, most: int | None = None, seen: Decoding | None = None
+    path: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    whole: bool = False,
+    most: int | None = None,
+    seen: Decoding | None = None,
 ) -> Iterator[Frames]:
     """Decode a file frame by frame, turned upright.
 
@@ -75,6 +96,8 @@ def read_frames(
         The file; of several video streams the one marked as default is read, else the first.
     size : (height, width) or None
         Size to return: the largest centred piece of that aspect, scaled. None keeps each frame as it is.
+    whole : bool
+        Scale each frame until both sides reach `size`, and cut nothing.
     most : int or None
         Stop after so many frames.
     seen : Decoding or None
@@ -93,6 +116,8 @@ def read_frames(
     seen = Decoding() if seen is None else seen
     with _open(path) as container:
         header = _header(path, container)
+        if size is not None:
+            _check_scaled(header, size)
         for frame in _decoded(container, container.streams.video[header.index], seen):
             if most is not None and seen.frames >= most:
                 seen.limited = True
@@ -109,7 +134,7 @@ def read_frames(
                 seen.corrupt += 1
             if frame.rotation % 90:
                 seen.turned = frame.rotation
-            yield _pixels(frame, size)
+            yield _pixels(frame, size, whole)
     if seen.frames == 0:
         why = seen.stopped_by or seen.first_lost
         raise DataError(f"{path}: no frame could be decoded" + (f": {why}" if why else ""))
@@ -260,6 +285,18 @@ def _kinds(container: Any) -> str:
 
 def _decoded(container: Any, stream: Any, seen: Decoding) -> Iterator[Any]:
     """Frames of a stream, until the file ends or cannot be read further; packets that make no sense are left out."""
+    for packet in _packets(container, stream, seen):
+        try:
+            frames = packet.decode()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            seen.lost += 1
+            seen.first_lost = seen.first_lost or f"{seen.place()}: {_reason(error)}"
+            continue
+        yield from frames
+
+
+def _packets(container: Any, stream: Any, seen: Decoding) -> Iterator[Any]:
+    """Packets of a stream, until the file ends or cannot be read further."""
     packets = container.demux(stream)
     while True:
         try:
@@ -272,27 +309,39 @@ def _decoded(container: Any, stream: Any, seen: Decoding) -> Iterator[Any]:
             return
         if packet is None:
             return
-        try:
-            frames = packet.decode()
-        except (av.FFmpegError, OSError, ValueError) as error:
-            seen.lost += 1
-            seen.first_lost = seen.first_lost or f"{seen.place()}: {_reason(error)}"
-            continue
-        yield from frames
+        yield packet
 
 
-def _pixels(frame: Any, size: tuple[int, int] | None) -> Frames:
+def _pixels(frame: Any, size: tuple[int, int] | None, whole: bool) -> Frames:
     turns = round(frame.rotation / 90) % 4
     if size is None:
         upright = np.rot90(frame.to_ndarray(format="rgb24"), turns)
         return np.ascontiguousarray(upright)
     height, width = size if turns % 2 == 0 else size[::-1]
     # scaled so that both sides suffice, then cut in the middle
-    scale = max(height / frame.height, width / frame.width)
-    scaled = (max(height, round(frame.height * scale)), max(width, round(frame.width * scale)))
+    scaled = _covering(frame.height, frame.width, height, width)
+    if whole:
+        height, width = scaled
     image = frame.reformat(width=scaled[1], height=scaled[0], format="rgb24", interpolation="AREA").to_ndarray()
     top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
     return np.ascontiguousarray(np.rot90(image[top : top + height, left : left + width], turns))
+
+
+def _check_scaled(header: Header, size: tuple[int, int]) -> None:
+    """Refuse frames so long and narrow that they would be huge once their short side is long enough."""
+    # whether they are turned by a quarter is not known yet
+    scaled = max(math.prod(_covering(header.height, header.width, *each)) for each in (size, size[::-1]))
+    if scaled > max(PIXELS_A_FRAME, 4 * math.prod(size)):
+        raise DataError(
+            f"{header.path} has frames of {header.width}×{header.height}: scaled until both sides reach "
+            f"{size[1]}×{size[0]} they would have {scaled:,} pixels, more than {PIXELS_A_FRAME:,}"
+        )
+
+
+def _covering(height: int, width: int, least_height: int, least_width: int) -> tuple[int, int]:
+    """Return the size to which a frame is scaled for both sides to suffice, its aspect kept."""
+    scale = max(least_height / height, least_width / width)
+    return max(least_height, round(height * scale)), max(least_width, round(width * scale))
 
 
 def _reason(error: Exception) -> str:

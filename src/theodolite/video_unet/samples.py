@@ -1,7 +1,7 @@
 """The clips of one configuration: embedded ones, drawn when asked for, or those of a user's files. NumPy out."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from theodolite.data import clips, videos
+from theodolite.data import clips, decoders, footage, videos
 from theodolite.kernel.errors import DataError, UsageError
 from theodolite.video_unet.config import EMBEDDED, VideoUNetConfig
 
@@ -17,8 +17,12 @@ Clips = NDArray[np.uint8]
 
 DATA_SEED = 0
 """The embedded clips are one fixed data set, whatever the seed of a training."""
-HELD_OUT_SHARE = 5
-"""Of a user's clips, the last fifth of every file is held out."""
+HELD_OUT_EVERY = 5
+"""Of a user's files every fifth by name is held out, where files are."""
+LOOKED_AT = 5
+"""Of a user's files so many times the frames are read, at most, as all training clips together have."""
+BYTES_HELD = 2**30
+"""Most that the training clips cut from a user's files take in memory."""
 GREY = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in luma (ITU-R BT.601)."""
 
@@ -46,6 +50,15 @@ class Samples:
     held_out: Clips
     origin: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _File:
+    """A video that can be used: where it is, the SHA-256 of its content, and how many of its frames are read."""
+
+    path: Path
+    sha256: str
+    length: int
 
 
 def samples(config: VideoUNetConfig) -> Samples:
@@ -84,44 +97,120 @@ def _embedded(config: VideoUNetConfig) -> Samples:
 
 
 def _from_files(config: VideoUNetConfig) -> Samples:
-    """Cut every file into clips that follow one another; the last fifth of each file is held out, whole clips only."""
+    """Clips cut from a user's videos, all before training begins: each file is decoded once, in processes beside.
+
+    What is kept is the clips alone, whatever the folder holds.
+    """
     files = videos.find_videos(Path(config.data))
+    # every file gives its share, so that a long first one does not crowd out the rest
+    most = max(LOOKED_AT * config.clips * config.frames // len(files), 2 * config.frames)
+    with decoders.started(len(files)) as processes:
+        found, said = _usable(config, files, processes.lengths(files, most))
+        wanted = _wanted(config, found)
+        made = processes.cut(wanted)
     training: list[Clips] = []
     held_out: list[Clips] = []
-    warnings: list[str] = []
-    # every file gives its share, so that a long first one does not crowd out the rest
-    most = -(-config.clips // len(files)) * config.frames * HELD_OUT_SHARE // (HELD_OUT_SHARE - 1)
-    for file in files:
-        video = videos.read_video(file, size=(config.height, config.width), most=max(most, 2 * config.frames))
-        warnings.extend(video.warnings)
-        whole = len(video.frames) // config.frames
-        cut = video.frames[: whole * config.frames].reshape(whole, config.frames, *video.frames.shape[1:])
-        kept = -(-whole // HELD_OUT_SHARE) if whole > 1 else 0
-        training.extend(cut[: whole - kept])
-        held_out.extend(cut[whole - kept :])
-    if len(held_out) < 2:
-        raise DataError(
-            f"{config.data} holds {len(training) + len(held_out)} whole clips of {config.frames} frames, too few to "
-            f"hold two out; give {HELD_OUT_SHARE + 1} clips in one video or two videos of two, or fewer --frames"
+    for cut in made:
+        if isinstance(cut, DataError):
+            said.append(_left_out(config, cut))
+            continue
+        training.append(in_colours(cut.training, config.channels))
+        held_out.append(in_colours(cut.held_out, config.channels))
+        said.extend(cut.warnings)
+    return _joined(config, found, training, held_out, said)
+
+
+def _usable(
+    config: VideoUNetConfig, files: list[Path], lengths: Sequence[tuple[str, int] | DataError]
+) -> tuple[list[_File], list[str]]:
+    """Return the files that can be used, and what is said of the others."""
+    found: list[_File] = []
+    said: list[str] = []
+    for path, answer in zip(files, lengths, strict=True):
+        if isinstance(answer, DataError):
+            said.append(_left_out(config, answer))
+        elif same := next((each.path for each in found if each.sha256 == answer[0]), None):
+            said.append(f"{path.name} has the content of {same.name}; it was left out")
+        else:
+            found.append(_File(path, *answer))
+    return found, said
+
+
+def _left_out(config: VideoUNetConfig, error: DataError) -> str:
+    """Say that a file was left out; a file that was asked for by itself is refused."""
+    if Path(config.data).is_file():
+        raise error
+    return f"left out: {error}"
+
+
+def _wanted(config: VideoUNetConfig, found: list[_File]) -> list[footage.Wanted]:
+    """Share the clips out among files, in proportion to the frames at which one can begin."""
+    tails = config.hold_out == "tails"
+    shares = [
+        "tail" if tails else "all" if i % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 else "none" for i in range(len(found))
+    ]
+    begins = [footage.starts(each.length, config.frames, share) for each, share in zip(found, shares, strict=True)]
+    kept = [footage.split(each.length, config.frames, share)[1] for each, share in zip(found, shares, strict=True)]
+    affordable = _affordable(config)
+    training = _shared(min(config.clips, affordable), begins)
+    held_out = _shared(min(config.held_out, affordable, sum(kept)), kept)
+    return [
+        footage.Wanted(
+            path=str(each.path), sha256=each.sha256, frames=config.frames, height=config.height, width=config.width,
+            native=config.crop == "native", length=each.length, training=training[i], held_out=held_out[i],
+            share=shares[i],
         )
-    kept_apart = _spread(held_out, config.held_out)
-    stack = in_colours(np.stack(training), config.channels)
+        for i, each in enumerate(found)
+    ]  # fmt: skip
+
+
+def _shared(whole: int, weights: list[int]) -> list[int]:
+    """Share a number out in proportion to weights."""
+    ends = np.cumsum([0, *weights])
+    return [int(part) for part in np.diff(whole * ends // max(1, int(ends[-1])))]
+
+
+def _joined(
+    config: VideoUNetConfig, found: list[_File], training: list[Clips], held_out: list[Clips], said: list[str]
+) -> Samples:
+    """Put the files' clips together; no copy is made of those to train on, which may be many."""
+    if sum(map(len, held_out)) < 2 or not any(map(len, training)):
+        whole = sum(each.length // config.frames for each in found)
+        files = "" if config.hold_out == "tails" else f"; every {HELD_OUT_EVERY}th of {len(found)} files is held out"
+        raise DataError(
+            f"{config.data} holds {whole} whole clips of {config.frames} frames, too few to hold two out{files}; give "
+            f"{HELD_OUT_EVERY + 1} clips in one video or two videos of two, or fewer --frames"
+            + "".join(f"; {each}" for each in said[:1])
+        )
+    ends = np.cumsum([len(each) for each in training])
+    if config.clips > int(ends[-1]) and _affordable(config) < config.clips:
+        said.append(
+            f"{ends[-1]:,} training clips are cut of {config.clips:,}: {BYTES_HELD / 2**30:.0f} GiB hold no more"
+        )
+
+    def draw(ids: Iterable[int]) -> Clips:
+        numbers = np.array(list(ids), dtype=np.int64)
+        parts = np.searchsorted(ends, numbers, side="right")
+        return np.stack([training[part][number - ends[part]] for part, number in zip(parts, numbers, strict=True)])
+
+    how = "the last fifth of each" if config.hold_out == "tails" else f"every {HELD_OUT_EVERY}th"
+    kept = np.concatenate(held_out)
     return Samples(
-        draw=lambda ids: stack[list(ids)],
-        count=len(stack),
-        held_out=in_colours(np.stack(kept_apart), config.channels),
+        draw=draw,
+        count=int(ends[-1]),
+        held_out=kept,
         origin={
             "path": str(Path(config.data).resolve()),
-            "sha256": _fingerprint(files),
-            "held_out": f"the last fifth of each of {len(files)} files, {len(kept_apart)} clips",
+            "sha256": _fingerprint(found),
+            "held_out": f"{how} of {len(found)} files, {len(kept)} clips",
         },
-        warnings=tuple(warnings),
+        warnings=tuple(said),
     )
 
 
-def _spread(found: list[Clips], most: int) -> list[Clips]:
-    """Return at most so many, evenly spaced."""
-    return [found[i * len(found) // min(most, len(found))] for i in range(min(most, len(found)))]
+def _affordable(config: VideoUNetConfig) -> int:
+    """Count the clips that `BYTES_HELD` holds."""
+    return max(2, BYTES_HELD // (3 * config.frames * config.height * config.width))
 
 
 def in_colours(given: Clips, channels: int) -> Clips:
@@ -129,11 +218,10 @@ def in_colours(given: Clips, channels: int) -> Clips:
     return given if channels == 3 else np.rint(given @ GREY)[..., None].astype(np.uint8)
 
 
-def _fingerprint(files: list[Path]) -> str:
+def _fingerprint(found: list[_File]) -> str:
     """SHA-256 over the names and contents of files."""
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode())
-        with file.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
+    for each in found:
+        digest.update(each.path.name.encode(errors="surrogateescape"))
+        digest.update(bytes.fromhex(each.sha256))
     return digest.hexdigest()
