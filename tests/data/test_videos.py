@@ -1,6 +1,10 @@
 """Video files: what is written comes back, and every lie of a file is told or refused."""
 
 import os
+import struct
+import subprocess
+import sys
+import zlib
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -393,3 +397,90 @@ def test_real_videos_are_read_or_refused():
     read = {path.name: videos.read_video(path, size=(18, 32), most=40) for path in videos.find_videos(REAL)}
     assert all(video.frames.shape[1:] == (18, 32, 3) and len(video.frames) >= 10 for video in read.values())
     assert all(video.frames.std() > 1 for video in read.values())
+
+
+def picture(side):
+    """A PNG of so many black pixels a side, of few bytes."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    pixels = zlib.compress(bytes(side * (3 * side + 1)))
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("claimed", [64, 6000])
+def test_a_bomb_takes_no_memory(tmp_path, claimed):
+    """Frames of 36 million pixels in some hundred kilobytes, in a file that admits them or claims others."""
+    path = tmp_path / "bomb.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.height, stream.width, stream.pix_fmt = claimed, claimed, "rgb24"
+        first = av.VideoFrame.from_ndarray(np.zeros((claimed, claimed, 3), np.uint8), format="rgb24")
+        container.mux(stream.encode(first))
+        packet = av.Packet(picture(6000))
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 1, 1, Fraction(1, 25)
+        container.mux(packet)
+    code = f"""
+import resource, sys
+from pathlib import Path
+from theodolite.data import videos
+from theodolite.kernel.errors import DataError
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    print(videos.read_video(Path({str(path)!r})).warnings)
+except DataError as refusal:
+    print(refusal)
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(grown // (2**20 if sys.platform == "darwin" else 2**10))
+"""
+    told, grown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.splitlines()
+    assert ("left out, 1 in all" if claimed == 64 else "frames of unknown codec or size") in told
+    assert int(grown) < 32
+
+
+def test_frames_so_narrow_that_scaled_they_would_be_huge_are_refused(tmp_path):
+    path = tmp_path / "line.mkv"
+    write(path, [np.zeros((2, 8000, 3), np.uint8)], codec="ffv1", pixels="bgr0")
+    assert videos.read_video(path).frames.shape == (1, 2, 8000, 3)
+    with pytest.raises(DataError, match=r"frames of 8000×2: scaled until both sides reach 512×512 they would have"):
+        videos.read_video(path, size=(512, 512))
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(DataError, match="cannot be read as a video: it is empty"):
+        videos.probe(tmp_path / "empty.mp4")
+
+
+def test_a_title_that_is_no_text_does_no_harm_and_nothing_stays_open(tmp_path):
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 16, 16, "yuv420p"
+        container.metadata["title"] = "a title of twenty li"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace(b"a title of twenty li", b"\x99" * 20))
+    before = open_files()
+    assert len(videos.read_video(path).frames) == 1
+    for name, content in {"text.mp4": b"words", "half.mkv": path.read_bytes()[:400]}.items():
+        (tmp_path / name).write_bytes(content)
+        with suppress_refusals():
+            videos.read_video(tmp_path / name)
+    next(videos.read_frames(path))  # and no further
+    assert open_files() == before
+
+
+def open_files():
+    listed = Path("/proc/self/fd")
+    return len(list(listed.iterdir())) if listed.is_dir() else 0
+
+
+def test_packets_are_counted_without_decoding(frames, tmp_path):
+    videos.write_video(tmp_path / "clip.mkv", frames, 25)
+    assert videos.count_frames(tmp_path / "clip.mkv") == 25
+    assert videos.count_frames(tmp_path / "clip.mkv", 7) == 7

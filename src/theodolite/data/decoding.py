@@ -35,6 +35,10 @@ class Header:
         Which of them is read, from 0.
     own_seconds : bool
         Whether the length is the stream's own, not that of the whole file.
+    open_ended : bool
+        Whether the container cannot say where it ends; its length is then that of what is there.
+    shortfall : str
+        What the file lacks of the bytes that it claims, in words; empty where nothing shows it.
     """
 
     path: Path
@@ -47,6 +51,8 @@ class Header:
     streams: int
     index: int = 0
     own_seconds: bool = False
+    open_ended: bool = False
+    shortfall: str = ""
 
 
 @dataclass
@@ -114,14 +120,16 @@ class Decoding:
             yield f": decoding stopped after {self.frames} frames: {self.stopped_by}"
         elif self.limited:
             yield f": only the first {self.frames} frames were read, as the budget allows"
-        elif not header.seconds and not header.frames:
-            yield " does not say how long it is, so that a missing end would not show"
         elif self.frames < header.frames:
             yield f" seems cut short: {self.frames} of {header.frames} frames could be decoded"
         elif header.seconds and self.seconds < _least_seconds(header):
             yield (
                 f" seems cut short: {self.frames} frames could be decoded, {self.seconds:.2f} of {header.seconds:.2f} s"
             )
+        elif header.shortfall:
+            yield f" is cut short: {header.shortfall}; {self.frames} frames could be decoded, {self.seconds:.2f} s"
+        elif header.open_ended or not (header.seconds or header.frames):
+            yield " does not say how long it is, so that a missing end would not show"
 
 
 def _least_seconds(header: Header) -> float:

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from theodolite.data import containers
 from theodolite.data.decoding import Decoding, Header
 from theodolite.kernel.errors import DataError, ResourceError
 
@@ -21,8 +22,12 @@ Frames = NDArray[np.uint8]
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".mpeg")
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg"
 """Demuxers that may open a file. Playlists, which could name other files or addresses, are none of them."""
+OPEN_ENDED = ("mpegts", "mpeg")
+"""Formats in which nothing says where a file ends; the length that FFmpeg tells is that of what it finds."""
 PIXELS_A_FRAME = 2**25
 """Larger frames are refused before one is decoded (4096 × 8192)."""
+LIMITS = {"max_pixels": str(PIXELS_A_FRAME)}
+"""So that FFmpeg takes no memory for larger frames either, whatever a header says."""
 BYTES_A_VIDEO = 2**31
 """Most that `read_video` holds in memory."""
 
@@ -118,7 +123,9 @@ def read_frames(
         header = _header(path, container)
         if size is not None:
             _check_scaled(header, size)
-        for frame in _decoded(container, container.streams.video[header.index], seen):
+        stream = container.streams.video[header.index]
+        stream.codec_context.options = LIMITS
+        for frame in _decoded(container, stream, seen):
             if most is not None and seen.frames >= most:
                 seen.limited = True
                 break
@@ -137,7 +144,7 @@ def read_frames(
             yield _pixels(frame, size, whole)
     if seen.frames == 0:
         why = seen.stopped_by or seen.first_lost
-        raise DataError(f"{path}: no frame could be decoded" + (f": {why}" if why else ""))
+        raise DataError(f"{path}: no frame could be decoded" + (f": {why}" if why else "") + _cut_short(path))
 
 
 def read_video(path: Path, *, size: tuple[int, int] | None = None, most: int | None = None) -> Video:
@@ -234,21 +241,34 @@ def _open(path: Path) -> Any:
         raise DataError(f"no video at {path}; give a file of {' '.join(SUFFIXES)}")
     try:
         # only local files: a container must not make us read another file or an address
-        return av.open(f"file:{path}", options={"protocol_whitelist": "file", "format_whitelist": FORMATS})
+        return av.open(
+            f"file:{path}",
+            options={"protocol_whitelist": "file", "format_whitelist": FORMATS, **LIMITS},
+            metadata_errors="replace",  # titles are not read
+        )
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a video: {_reason(error)}") from None
+        none = getattr(error, "errno", None) == errno.EINVAL
+        why = f"it is none of {FORMATS}" if none else _reason(error)
+        why = why if path.stat().st_size else "it is empty"
+        raise DataError(f"{path} cannot be read as a video: {why}{_cut_short(path)}") from None
+
+
+def _cut_short(path: Path) -> str:
+    lacking = containers.shortfall(path)
+    return f"; it is cut short: {lacking}" if lacking else ""
 
 
 def _header(path: Path, container: Any) -> Header:
     streams = container.streams.video
     if all(_is_cover(each) for each in streams):
-        raise DataError(f"{path} holds no video, only {_kinds(container) or 'nothing'}")
+        raise DataError(f"{path} holds no video, only {_kinds(container) or 'nothing'}{_cut_short(path)}")
     index = _default(streams)
     stream = streams[index]
     context = stream.codec_context
     if context is None or not 0 < context.width * context.height <= PIXELS_A_FRAME:
-        size = f"{context.width}×{context.height}" if context is not None else "an unknown codec and size"
-        raise DataError(f"{path} has frames of {size}; between 1 and {PIXELS_A_FRAME:,} pixels can be read")
+        known = context is not None and context.width * context.height > 0
+        size = f"frames of {context.width}×{context.height}" if known else "frames of unknown codec or size"
+        raise DataError(f"{path} has {size}; between 1 and {PIXELS_A_FRAME:,} pixels can be read{_cut_short(path)}")
     seconds = float(stream.duration * stream.time_base) if stream.duration else None
     own = seconds is not None
     if seconds is None and container.duration:
@@ -264,6 +284,8 @@ def _header(path: Path, container: Any) -> Header:
         streams=sum(not _is_cover(each) for each in streams),
         index=index,
         own_seconds=own,
+        open_ended=container.format.name in OPEN_ENDED,
+        shortfall=containers.shortfall(path),
     )
 
 
@@ -345,6 +367,6 @@ def _covering(height: int, width: int, least_height: int, least_width: int) -> t
 
 
 def _reason(error: Exception) -> str:
-    if getattr(error, "errno", None) == errno.EINVAL:
-        return f"it is none of {FORMATS}"
+    if isinstance(error, EOFError):
+        return "it ends before anything can be made of it"
     return str(getattr(error, "strerror", None) or error).splitlines()[0]
