@@ -72,6 +72,9 @@ def test_an_audit_tells_of_the_repair(run, known, monkeypatch, further):  # noqa
     assert any(title.startswith("The mode that got least had") for title in titles) == found.accepted
     # after a repair nothing is withheld any more, and no part is promised to be missed
     assert (names.get("missed_mass", 0.0) == 0) == found.accepted
+    # two generators might have been audited: each bound is right for both at 95%
+    assert sum(" at 97.5% confidence" in exhibit.caption for exhibit in told.exhibits) >= 3
+    assert not any(" at 98% confidence" in sentence for sentence in told.sentences)
     if found.accepted:
         assert sentences(found)[0] in told.sentences
     assert len(told.sentences) <= 4

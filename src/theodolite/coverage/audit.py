@@ -19,7 +19,7 @@ from theodolite.coverage.folds import Folds
 from theodolite.coverage.gap import some_of, train_gap
 from theodolite.coverage.given import memorised
 from theodolite.coverage.groups import check_groups, find_groups
-from theodolite.coverage.heldout import NORMAL_95, HeldOut, auc, fit_both, game_value
+from theodolite.coverage.heldout import HeldOut, auc, fit_both, game_value
 from theodolite.coverage.landscape import grid_axes, grid_points
 from theodolite.coverage.listing import missed_csv
 from theodolite.coverage.members import Floats, Scorer
@@ -38,6 +38,7 @@ from theodolite.kernel.files import write_atomically
 from theodolite.kernel.records import Audit, Measurement
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.verdict import compare
+from theodolite.theory.gaussian import NORMAL_95
 
 Samples = NDArray[Any]
 Generator = Callable[[int], Samples]

@@ -10,6 +10,7 @@ from theodolite.coverage.metrics import PeerMetrics, peers
 from theodolite.coverage.result import CoverageResult
 from theodolite.coverage.words import percent, rounded
 from theodolite.kernel.exhibits import Cell, Table
+from theodolite.theory.gaussian import NORMAL_95
 
 MOST, WIDE_MOST = 5000, 1000  # samples of either kind that the peers' numbers are computed from, the wider the fewer
 NUMBERS = MOST * 1024  # that they hold together, but for the second limit
@@ -52,7 +53,7 @@ def beside(result: CoverageResult, found: PeerMetrics, reals: int, fakes: int) -
         ("Fréchet distance, at infinitely many samples", _distance(found.frechet_unbiased), "the same"),
         (
             "kernel distance",
-            f"{_distance(found.kernel)} ± {_distance(1.96 * found.kernel_error)}",
+            f"{_distance(found.kernel)} ± {_distance(NORMAL_95 * found.kernel_error)}",
             "what moments up to the third do not show",
         ),
         ("different samples, generated (birthdays)", _size(found.support.size), "which samples are missing"),

@@ -3,10 +3,11 @@
 import numpy as np
 
 from theodolite.coverage.folds import Indices
-from theodolite.coverage.heldout import NORMAL_95, HeldOut
+from theodolite.coverage.heldout import HeldOut
 from theodolite.coverage.members import Flags
 from theodolite.coverage.result import FromBelow
 from theodolite.theory.coverage import certified_missed_mass
+from theodolite.theory.gaussian import NORMAL_95
 
 CANDIDATES = 200  # sets of evenly growing share, and as many that grow evenly in proportion
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from theodolite.coverage.maps import BINS, GENERATED, REAL, gallery, group_gallery, is_image, line_layer, vector_maps
 from theodolite.coverage.planning import HALVES, smallest_certified
 from theodolite.coverage.result import Calibration, CoverageResult, FromAbove, Group
-from theodolite.coverage.words import percent, points, resolution
+from theodolite.coverage.words import certainty, percent, points, resolution
 from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Layer, Slider, Table
 from theodolite.kernel.runs import RunFolder
 from theodolite.theory.density_ratio import discriminator_threshold
@@ -78,7 +78,7 @@ def _groups(result: CoverageResult, vectors: NDArray[Any] | None) -> list[Exhibi
                 f"{_how_many_certified(certified, len(clusters))}",
                 caption="How many samples of each are named missed, and its missed mass, a share of all the data. "
                 "Groups were chosen on one part of the samples and certified on another, all bounds together "
-                f"at {result.confidence:.0%} confidence.{_more_than_the_whole(result, clusters)}"
+                f"at {certainty(result.confidence)} confidence.{_more_than_the_whole(result, clusters)}"
                 f"{_too_small(result, clusters, 1)}",
                 columns=("group", "named", "certified", "estimate", *where),
                 rows=tuple(
@@ -141,7 +141,7 @@ def _place(result: CoverageResult, vectors: NDArray[Any], cluster: int) -> str:
     rows = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), -1)
     centre = rows[np.asarray(result.cluster) == cluster].mean(axis=0)
     if _narrow(vectors):
-        return f"({', '.join(f'{value:.3g}' for value in centre)})"
+        return f"({', '.join(f'{value:.3g}' for value in centre)})".replace("-", "−")
     spread = rows.std(axis=0)
     away = (centre - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     most = np.argsort(-np.abs(away), kind="stable")[:MOST_COLUMNS]
@@ -157,7 +157,7 @@ def _labels(labels: list[Group], result: CoverageResult) -> Table:
     return Table(
         title=title,
         caption="Missed mass as a share of all the data, beside the label's share of it; all bounds hold together at "
-        f"{result.confidence:.0%} confidence.{_too_small(result, labels, HALVES)}",
+        f"{certainty(result.confidence)} confidence.{_too_small(result, labels, HALVES)}",
         columns=("label", "share of the data", "named missed", "of", "certified missed mass", "estimate"),
         rows=tuple(
             (
@@ -183,8 +183,8 @@ def _slider(result: CoverageResult) -> Slider:
     return Slider(
         title=f"Certified missed mass goes {steepest}" if lower[-1] > 0 else "At no τ is any missed mass certified",
         caption="A point is missed where the generator's density is at most τ times that of the data. The certified "
-        f"curve holds for all τ at once at {result.confidence:.0%} confidence, so τ may be chosen after looking; "
-        f"naming errs in at most {result.alpha:.0%} on average at a τ that was fixed beforehand.",
+        f"curve holds for all τ at once at {certainty(result.confidence)} confidence, so τ may be chosen after "
+        f"looking; naming errs in at most {result.alpha:.0%} on average at a τ that was fixed beforehand.",
         setting="τ",
         stops=tuple(float(value) for value in tau),
         start=start,
@@ -303,8 +303,9 @@ def _curve(result: CoverageResult) -> Chart:
         title=f"Precision and recall cannot both exceed {both:.1%}"
         if both < 1
         else "Precision and recall may both be 100%: nothing to the contrary is certified",
-        caption=f"The true curve lies below the certified one at every point, at {result.confidence:.0%} confidence; a "
-        "perfect generator would reach the upper right corner. The estimate errs in favour of the generator.",
+        caption=f"The true curve lies below the certified one at every point, at {certainty(result.confidence)} "
+        "confidence; a perfect generator would reach the upper right corner. The estimate errs in favour of the "
+        "generator.",
         layers=(
             Layer(mark="area", columns=band, x="recall", y="upper", y2="lower", color="who"),
             Layer(mark="line", columns=certified, x="recall", y="precision", color="who"),
@@ -350,8 +351,8 @@ def _certificates(result: CoverageResult) -> Table:
         title=f"Certified: at least {' and '.join(found)}"
         if found
         else "Neither missed nor invented mass is certified",
-        caption=f"Each bound holds at {result.confidence:.0%} confidence whatever the classifier; estimates, but for "
-        "chance, err in favour of the generator.",
+        caption=f"Each bound holds at {certainty(result.confidence)} confidence whatever the classifier; estimates, "
+        "but for chance, err in favour of the generator.",
         columns=("quantity", "certified", "estimate"),
         rows=rows,
     )

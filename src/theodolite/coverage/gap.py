@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from theodolite.coverage.heldout import NORMAL_95, HeldOut
+from theodolite.coverage.heldout import HeldOut
 from theodolite.coverage.members import Floats
 from theodolite.coverage.nearest import distances, nearest
 from theodolite.coverage.result import TrainGap
+from theodolite.theory.gaussian import NORMAL_95
 
 TAG = 0x7A9
 MOST = 5000  # of T that are looked at

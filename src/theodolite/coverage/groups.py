@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from theodolite.coverage.certificates import choose_threshold
 from theodolite.coverage.clusters import FEWEST, Cells, Expected
 from theodolite.coverage.folds import Folds
-from theodolite.coverage.heldout import NORMAL_95, HeldOut
+from theodolite.coverage.heldout import HeldOut
 from theodolite.coverage.members import Flags, Floats
 from theodolite.coverage.result import FromBelow, Group
 from theodolite.kernel.errors import DataError, UsageError
 from theodolite.theory.coverage import certified_missed_mass
+from theodolite.theory.gaussian import NORMAL_95
 
 Samples = NDArray[Any]
 Indices = NDArray[np.intp]

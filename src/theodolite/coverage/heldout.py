@@ -13,8 +13,8 @@ from theodolite.coverage.discriminator import Score, fit_score
 from theodolite.coverage.folds import Folds, Indices
 from theodolite.coverage.members import Floats, Scorer
 from theodolite.coverage.threads import in_threads
+from theodolite.theory.gaussian import NORMAL_95
 
-NORMAL_95 = 1.959963984540054  # standard errors of a 95% interval
 TAG = 0x0DDE
 BLOCK = 4096  # samples scored at once
 

@@ -5,9 +5,10 @@ import math
 
 import numpy as np
 
-from theodolite.coverage.heldout import NORMAL_95, HeldOut
+from theodolite.coverage.heldout import HeldOut
 from theodolite.coverage.missed import name_missed
 from theodolite.theory.coverage import clopper_pearson_upper
+from theodolite.theory.gaussian import NORMAL_95
 
 TAG = 0x5EC
 REPEATS = 400

@@ -29,7 +29,7 @@ def _missed_sentence(result: CoverageResult) -> str:
     estimate = f"{percent(missed.estimate)} ± {points(missed.uncertainty)}"
     if missed.lower > 0:
         return (
-            f"At least {percent(missed.lower)} of the data lies {_missing(result)}, at {result.confidence:.0%} "
+            f"At least {percent(missed.lower)} of the data lies {_missing(result)}, at {certainty(result.confidence)} "
             f"confidence; the estimate is {estimate}."
         )
     return f"By estimate {estimate} of the data lies {_missing(result)}; no such part is certified."
@@ -76,8 +76,8 @@ def _overlap_sentence(result: CoverageResult) -> str:
     if overlap.upper >= 1:
         return f"By estimate the two distributions share {estimate} of their mass; no difference is certified."
     return (
-        f"The two distributions share at most {percent(overlap.upper)} of their mass, at {result.confidence:.0%} "
-        f"confidence; by estimate {estimate}."
+        f"The two distributions share at most {percent(overlap.upper)} of their mass, at "
+        f"{certainty(result.confidence)} confidence; by estimate {estimate}."
     )
 
 
@@ -120,6 +120,11 @@ def resolution(result: CoverageResult) -> str:
 def percent(share: float) -> str:
     """Write a share in per cent."""
     return f"{100 * share:.1f}%"
+
+
+def certainty(confidence: float) -> str:
+    """Write a confidence in per cent, rounded down: 0.999 is no certainty."""
+    return f"{math.floor(1e4 * confidence + 1e-6) / 100:g}%"
 
 
 def points(share: float) -> str:

@@ -2,9 +2,8 @@
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from theodolite.engine.counting import multiplications_of_a_step
+from theodolite.engine.counting import Multiplications, multiplications_of_a_step
 from theodolite.gan import exhibits, repair_exhibits, words
 from theodolite.gan.config import GANConfig, GANTraining
 from theodolite.gan.dataset import Dataset, Units
@@ -17,9 +16,9 @@ from theodolite.kernel.records import Audit, Measurement
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.verdict import compare
 from theodolite.theory.density_ratio import game_value_of
+from theodolite.theory.gaussian import NORMAL_95
 from theodolite.theory.modes import reverse_kl
 
-NORMAL_95 = 1.96
 ADAMS = ("exp_avg", "exp_avg_sq")  # what torch calls Adam's means
 Row = tuple[str, float, str, float, str]
 
@@ -29,8 +28,7 @@ def audit(run: RunFolder) -> Audit:
 
     After a repair the held-out reals are not all fresh: each had a say in whether the mixture of one round is used.
     With K rounds these say which of at most K + 1 generators is audited, all of which training data and seeds fix. Each
-    bound is wrong for any one of them at most as often as it claims, so for the one that is audited at most K + 1 times
-    so.
+    bound may be wrong K + 1 times less often, and so holds for the one that is audited as surely as was asked.
 
     Raises
     ------
@@ -109,14 +107,14 @@ def _sizes(config: GANConfig, units: Units) -> list[Row]:
     """Count on the networks themselves, built without memory."""
     with torch.device("meta"):
         generator, discriminator = build_generator(config, units), build_discriminator(config, units)
-        with FlopCounterMode(display=False) as counter:
+        with Multiplications() as counter:
             discriminator(generator(torch.empty(1, config.latent_dim)))
     counts = [float(sum(weight.numel() for weight in network.parameters())) for network in (generator, discriminator)]
     built = "counted on the built network"
     return [
         ("generator_parameters", counts[0], "parameters", 0.0, built),
         ("discriminator_parameters", counts[1], "parameters", 0.0, built),
-        ("operations", counter.get_total_flops() / 2, "multiply-adds", 0.0, "torch's counter, on the meta device"),
+        ("operations", float(counter.total), "multiply-adds", 0.0, "torch's formulas, on the meta device"),
     ]
 
 

@@ -89,6 +89,8 @@ def examine(run: RunFolder) -> Examination:
     """
     config, seed = run.settings(GANConfig), run.settings(GANTraining).seed
     repair = repair_of(run)
+    # held-out reals have said which of so many generators is audited: each bound is to hold for all of them together
+    generators = 1 if repair is None else 1 + repair.settings.rounds
     if repair is not None and repair.accepted:
         config = config.model_copy(update={"withhold": None})
     data = reload(run, config)
@@ -102,7 +104,7 @@ def examine(run: RunFolder) -> Examination:
         train=data.train if compared else None,
         tau=config.tau,
         alpha=config.alpha,
-        confidence=config.confidence,
+        confidence=1 - (1 - config.confidence) / generators,
         # the trained D knows T by heart: as a feature it would tell T, and nothing else, apart
         discriminator=None if compared else trained.score,
         seed=seed,

@@ -36,7 +36,9 @@ def of(found: Examination, run: RunFolder) -> Iterator[Exhibit]:
         yield _evenness(found.modes)
     elif data.held_out_labels is not None:
         yield _by_label(found, data.held_out_labels)
-    of_coverage = coverage_exhibits(found.result, data.held_out, found.fake, run, data.image_shape)
+    # how right the trained D is stands below, beside D̂
+    of_others = found.result.model_copy(update={"calibration_of_given": None})
+    of_coverage = coverage_exhibits(of_others, data.held_out, found.fake, run, data.image_shape)
     # on the line both densities stand above already
     yield from of_coverage[1 if data.units.shape == (1,) else 0 :]
     if data.image_shape is not None:

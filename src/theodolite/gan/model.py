@@ -13,7 +13,7 @@ from theodolite.gan.pyramid import suits
 from theodolite.gan.sizes import WAVES, architecture
 
 SLOPE = 0.2  # of the rectifier, for negative inputs
-QUIET = 0.3  # of what is normal in z, for vectors: what a coin decides, a part of the data, then stays decided
+QUIET = 0.5  # of what is normal in z, for vectors: what a coin decides, a part of the data, then stays decided
 
 
 class Residual(nn.Module):

@@ -69,10 +69,10 @@ def repair(run: RunFolder, *, force: bool = False, tell: Tell = silent, **fields
     InterruptedRun
         If a signal came; the state of the training was saved.
     """
-    config, training = run.settings(GANConfig), run.settings(GANTraining)
-    settings = RepairSettings.build(**{"tau": config.tau, "confidence": config.confidence} | fields)
     if run.family != "gan":
         raise DataError(f"{run.path} is a run of {run.family or 'nothing known'}; repair mends one of gan")
+    config, training = run.settings(GANConfig), run.settings(GANTraining)
+    settings = RepairSettings.build(**{"tau": config.tau, "confidence": config.confidence} | fields)
     if is_launched():
         raise UsageError("a repair runs in one process; call it without torchrun")
     with run.lock():

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from theodolite.coverage.words import certainty
 from theodolite.gan.dataset import Dataset, high_quality_shares
 from theodolite.gan.repaired import Repair, Round
 from theodolite.gan.samples import TrainedGAN
@@ -23,7 +24,7 @@ def sentences(repair: Repair) -> tuple[str, ...]:
 
 def _sentence(one: Round, confidence: float) -> str:
     where = f"the set that it was found to miss, {one.reals_inside / one.reals:.1%} of the held-out data"
-    sure = f"at {confidence:.0%} confidence in all"
+    sure = f"at {certainty(confidence)} confidence in all"
     if one.accepted:
         return (
             f"Round {one.number} of the repair mended {where}: the generator now puts there at least "
@@ -70,9 +71,9 @@ def rounds_table(repair: Repair) -> Table:
         title=first,
         caption="The missed set A is fixed before these samples are looked at: certified is the share of its due that "
         "is made there, beside the generated samples in A. Held-out samples of each round are its own; all bounds hold "
-        f"together at {repair.settings.confidence:.0%} confidence. Fidelity is an estimate. "
+        f"together at {certainty(repair.settings.confidence)} confidence. Fidelity is an estimate. "
         f"A of round 1 was seen by {repair.rounds[0].seen_by}. The audit's own bounds count the same held-out samples, "
-        f"which chose among at most {ends} generators: they may be wrong up to {ends} times as often as stated.",
+        f"which chose among at most {ends} generators: each is made so that all {ends} would hold together.",
         columns=("round", "held-out in A", "made before", "made after", "share of the new", "fidelity", "outcome"),
         rows=tuple(rows),
     )

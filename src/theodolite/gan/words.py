@@ -5,6 +5,7 @@ import numpy as np
 from theodolite.coverage.words import coverage_figures, coverage_sentences
 from theodolite.gan.examination import Examination, Modes
 from theodolite.kernel.records import Figure
+from theodolite.theory.gaussian import NORMAL_95
 
 
 def sentences(found: Examination) -> tuple[str, ...]:
@@ -17,7 +18,7 @@ def sentences(found: Examination) -> tuple[str, ...]:
 
 def _of_modes(modes: Modes) -> str:
     near = modes.shares.sum()
-    error = 1.96 * np.sqrt(near * (1 - near) / modes.counted)
+    error = NORMAL_95 * np.sqrt(near * (1 - near) / modes.counted)
     margin = f" (± {100 * error:.1f})" if error >= 0.0005 else ""
     return (
         f"The generator makes {modes.made.sum()} of {modes.truth.modes} modes; {100 * near:.1f}%{margin} of its "

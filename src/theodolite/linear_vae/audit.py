@@ -20,7 +20,6 @@ from theodolite.linear_vae.race import race_chart, race_table
 from theodolite.linear_vae.spectra import from_covariance
 from theodolite.linear_vae.trained import (
     ACTIVE_KL,
-    CONFIDENCE,
     SIMULATIONS,
     Matrix,
     TrainedVAE,
@@ -30,6 +29,7 @@ from theodolite.linear_vae.trained import (
 )
 from theodolite.theory import elbo as closed_form
 from theodolite.theory import ppca
+from theodolite.theory.gaussian import NORMAL_95
 
 COLLAPSE_PASSES = 5000  # of PX-EM at each noise where collapse is tried
 COLLAPSE_GAP = 1e-9  # nats
@@ -98,7 +98,7 @@ def _measure(
     gap = trained.log_likelihood(data.blocks(summary.mean)) - elbo
     by_formula = closed_form.gap(summary.covariance, trained.weights())
     inside = trained.posterior_coverage(seed)
-    chance = CONFIDENCE * math.sqrt(inside * (1 - inside) / SIMULATIONS)
+    chance = NORMAL_95 * math.sqrt(inside * (1 - inside) / SIMULATIONS)
     carried = trained.mean_kl(data.blocks(summary.mean))
     return [
         Measurement(name=name, value=value, unit=unit, uncertainty=error, method=method)

@@ -27,7 +27,6 @@ MOST_DRAWN = 2**22  # draws in all
 FEWEST_DRAWS = 16
 SIMULATIONS = 20_000
 ACTIVE_KL = 0.01  # nats: a direction of z that carries less than this has collapsed
-CONFIDENCE = 1.96  # standard errors on either side of a 95% interval
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from theodolite.data.twins import TwinCanvases
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.model import NestedViT
 from theodolite.nested_vit.samples import batch
+from theodolite.theory.gaussian import NORMAL_95
 
 AT_ONCE = 16  # canvases
-NORMAL_95 = 1.96
 THRESHOLDS = np.linspace(-6.0, 6.0, 49)  # logits
 
 Counts = NDArray[np.float64]

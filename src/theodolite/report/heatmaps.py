@@ -19,7 +19,7 @@ from theodolite.report.pictures import address
 VIRIDIS = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")
 MOST_CELLS = 320  # a side; more are averaged in blocks
 MOST_PANELS = 24
-FEW = 4  # panels up to which they are shown large
+FEW = 3  # panels up to which they are shown large
 LARGE, SMALL = 216.0, 152.0  # pixels across
 
 Cells = NDArray[np.float64]

@@ -4,6 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
+NORMAL_95 = 1.959963984540054
+"""Standard errors on either side of a 95% interval: the 97.5% quantile of the standard normal distribution."""
+
 
 def kl_divergence(mean_q: ArrayLike, covariance_q: ArrayLike, mean_p: ArrayLike, covariance_p: ArrayLike) -> float:
     """Divergence KL(q ‖ p) of two Gaussians of k dimensions, in nats.
