@@ -21,7 +21,7 @@ from theodolite.kernel.errors import AUDIT_FAILED, InterruptedRun, ResourceError
 from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.records import Audit, Plan
 from theodolite.kernel.settings import Settings, explain, read_toml
-from theodolite.verbs import OWN_VERBS, Force, Json, Run, open_run, print_json, say
+from theodolite.verbs import OWN_VERBS, Force, Json, Run, open_run, print_json, printable, say, warn
 
 LONGEST_NAME = 100  # letters of a file's name in a complaint
 _SMALLER = "out of memory; use a smaller batch, a smaller network or smaller data"
@@ -95,9 +95,8 @@ def _run(words: list[str], debug: bool) -> int:
 
 
 def _complain(error: TheodoliteError) -> int:
-    # a file may be called anything: what would break the line, or steer a terminal, is shown as its code
-    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(error))
-    print(f"theodolite: {line}", file=sys.stderr)
+    # a file may be called anything
+    print(f"theodolite: {printable(str(error))}", file=sys.stderr)
     return error.exit_code
 
 
@@ -184,6 +183,7 @@ def _train(family: Family) -> Callable[..., None]:
         else:
             run = families.train(family.name, path, force=force, **fields)
         if is_first_process():
+            warn(run.read_json("data.json").get("warnings", []))
             after = f"audit {shlex.quote(str(run.path))}"
             say(json, {"run": str(run.path), **(run.metrics() or [{}])[-1]}, f"trained: {run.path}", after, family)
 

@@ -3,7 +3,7 @@
 import json as json_
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,8 +45,22 @@ def print_json(content: dict[str, Any]) -> None:
 
 
 def tell(found: dict[str, Any], as_json: bool) -> None:
-    """Print what was found, a line each, or one JSON document."""
-    say(as_json, found, "\n".join(f"{name}: {value}" for name, value in found.items()))
+    """Print what was found, a line each, or one JSON document; warnings go beside it."""
+    warnings = found.get("warnings", [])
+    warn(warnings)
+    shown = {name: value for name, value in found.items() if name != "warnings"}
+    say(as_json, found, "\n".join(f"{name}: {value}" for name, value in shown.items()))
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Print warnings to standard error, a line each."""
+    for warning in warnings:
+        print(f"theodolite: {printable(warning)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Return a text in which what would break its line, or steer a terminal, is shown as its code."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _sample(
