@@ -7,6 +7,7 @@ more than 10 s, another error, more than 512 MiB above what it had, fewer frames
 """
 
 import collections
+import contextlib
 import io
 import itertools
 import json
@@ -213,8 +214,7 @@ def run(numbers, processes):
             try:
                 number = waiting.get_nowait()
             except queue.Empty:
-                process.stdin.close()
-                process.wait()
+                end(process)
                 return
             watch = threading.Timer(30 * SECONDS, process.kill)  # of the clock: the machine may be busy
             watch.start()
@@ -223,7 +223,7 @@ def run(numbers, processes):
                 process.stdin.flush()
                 outcomes[number] = json.loads(process.stdout.readline())
             except (BrokenPipeError, json.JSONDecodeError):
-                code = process.wait()
+                code = end(process)
                 outcomes[number] = {"end": "hang" if code == -9 else f"crash, code {code}", "said": 0, "frames": 0}
                 process = begin()
             finally:
@@ -242,6 +242,14 @@ def begin():
     return subprocess.Popen(
         [sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+
+
+def end(process):
+    """Let a process end, close its pipes, and say with which code it ended."""
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    process.stdout.close()
+    return process.wait()
 
 
 def bad(outcome):
