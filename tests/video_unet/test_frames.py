@@ -64,7 +64,7 @@ def test_charts_over_time_show_means_and_intervals_over_clips():
         assert_identity(line.columns["mean"][frame], mean)
         assert_identity([band.columns[end][frame] for end in ("low", "high")], [mean - half, mean + half])
         assert table.rows[frame][0] == frame + 1
-        assert table.rows[frame][1] == round(mean, 2)
+        assert table.rows[frame][1] == f"{mean:.1f} ± {half:.1f}"
     assert "in frame 1" in psnr.title
     assert psnr.layers[-1].dashed
     assert "0." in ssim.title

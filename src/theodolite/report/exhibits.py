@@ -19,7 +19,7 @@ from theodolite.report.numbers import column, integer, number
 from theodolite.report.pictures import reels, tiles
 
 MOST_ROWS = 500
-_NUMERIC = re.compile(r"[≤≥≈<>~±]? ?[−+-]?[\d∞][\d,.]*(×10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?( ?%)?|–|")
+_NUMERIC = re.compile(r"[≤≥≈<>~±]? ?[−+-]?[\d∞][\d,.]*(×10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?( ± [\d,.]+)?( ?%)?|–|")
 LONG = 14  # rows from which the head of a table stays in sight
 
 

@@ -53,8 +53,8 @@ def audit(run: RunFolder) -> Audit:
         findings=compare(plan.predictions, [each for name, each in measured.items() if name in planned]),
         exhibits=(
             exhibits.psnr_bars(measured, _code(shapes)),
-            *frame_charts(config, trained, _code(shapes)),
             *exhibits.strips(run, trained),
+            *frame_charts(config, trained, _code(shapes)),
             *exhibits.codes(config, measured, _code(shapes)),
         ),
         warnings=clips.warnings,

@@ -23,8 +23,8 @@ NAMES = {
     "psnr_cosine_code": "cosine code",
 }
 INTERVAL = "95% interval"
-ERROR_SCALE = 4.0
-"""Errors are shown brighter by this factor."""
+WHITE = 0.25
+"""Errors from this share of the range of pixels on are shown white."""
 
 
 def psnr_bars(measured: Measured, code: int) -> Chart:
@@ -50,7 +50,12 @@ def psnr_bars(measured: Measured, code: int) -> Chart:
         ),
         x_title="",
         y_title="PSNR (dB)",
-        roles={NAMES["psnr_cosine_code"]: "theory", NAMES["psnr_with_skips"]: "generated", INTERVAL: "accent"},
+        roles={
+            NAMES["psnr_cosine_code"]: "theory",
+            NAMES["psnr_with_skips"]: "generated",
+            NAMES["psnr_without_skips"]: "accent",
+            INTERVAL: "theory",
+        },
     )
 
 
@@ -72,15 +77,22 @@ def _strip(run: RunFolder, trained: Trained, number: int, name: str, what: str) 
     for network, made in trained.reconstructions.items():
         words = network.replace("_", " ")
         psnr = f"{trained.psnr[network][number]:.1f} dB"
-        rows += [made[number], np.minimum(ERROR_SCALE * np.abs(made[number] - original), 1.0)]
-        names += [f"{words}, {psnr}", f"error {words} ×{ERROR_SCALE:.0f}"]
+        rows += [made[number], _error(made[number], original)]
+        names += [f"{words}, {psnr}", f"error {words}"]
         told.append(f"{psnr} {words}")
     return Strip(
         title=f"{what}, number {number} of those held out: {', '.join(told)}",
-        caption=f"In step: the clip, its reconstructions, and their absolute errors, {ERROR_SCALE:.0f} times brighter.",
+        caption="In step: the clip, its reconstructions, and their absolute errors, means over colours; black is none, "
+        f"white {WHITE:.0%} of the range or more.",
         array=run.save_array(f"strip_{name}", _pixels(np.stack(rows))),
         row_names=tuple(names),
     )
+
+
+def _error(made: NDArray[np.float64], original: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return absolute errors as grey, their means over colours: colours of errors distract from their size."""
+    grey = np.minimum(np.abs(made - original).mean(axis=-1, keepdims=True) / WHITE, 1.0)
+    return np.broadcast_to(grey, original.shape)
 
 
 def _pixels(values: NDArray[np.float64]) -> NDArray[np.uint8]:

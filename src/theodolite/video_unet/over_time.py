@@ -77,15 +77,15 @@ def _chart(found: dict[str, Array], dashed: Array | None, what: str, unit: str, 
 
 def _table(psnr: dict[str, Array], ssim: dict[str, Array], clips: int) -> Table:
     names = [name.replace("_", " ") for name in psnr]
-    columns = [f"{what} {name}{bounds}" for name in names for what in ("PSNR", "SSIM") for bounds in ("", " ±")]
-    values = [
-        np.concatenate([np.round(of_psnr, 2), np.round(of_ssim, 4)])
+    columns = [f"{what} {name}" for name in names for what in ("PSNR", "SSIM")]
+    written = [
+        [f"{mean:.{digits}f} ± {half:.{digits}f}" for mean, half in values.T]
         for of_psnr, of_ssim in zip(psnr.values(), ssim.values(), strict=True)
+        for values, digits in ((of_psnr, 1), (of_ssim, 3))
     ]
-    rows = np.concatenate(values).T.tolist()
     return Table(
         title=f"Every frame of {clips} held-out clips",
         caption="Means over clips with the half-width of their 95% interval; PSNR in dB.",
         columns=("frame", *columns),
-        rows=tuple((number, *row) for number, row in enumerate(rows, start=1)),
+        rows=tuple((number, *row) for number, row in enumerate(zip(*written, strict=True), start=1)),
     )

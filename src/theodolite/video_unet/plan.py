@@ -55,7 +55,7 @@ def linear_codes(linear: Baseline, networks: dict[str, tuple[float, float]] | No
         x_title="numbers in the code of one clip",
         y_title="PSNR (dB)",
         x_scale="log",
-        roles={"without skips": "accent"} if networks else {},
+        roles={"cosine transform": "theory", **({"without skips": "accent"} if networks else {})},
     )
 
 
