@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from theodolite.engine.convolution import Conv3d
 from theodolite.kernel.errors import DataError
 from theodolite.video_unet import streaming
 from theodolite.video_unet.config import VideoUNetConfig
@@ -107,7 +108,7 @@ def test_where_sums_keep_their_order_not_one_bit_differs():
 
 def test_kernels_and_windows_that_differ_along_the_axes():
     built = network(stages=1, convs_per_stage=1)
-    built.encoders[0].convolutions[0] = nn.Conv3d(3, 2, (5, 1, 3), padding=(2, 0, 1)).double()
+    built.encoders[0].convolutions[0] = Conv3d(3, 2, (5, 1, 3)).double()
     built.encoders[0].pool = nn.MaxPool3d((3, 2, 1), ceil_mode=True)
     built.decoders[0].up = nn.ConvTranspose3d(4, 2, (3, 2, 1), stride=(3, 2, 1)).double()
     assert_streams(built, torch.rand(1, 3, 16, 6, 7, dtype=torch.float64), [1] * 16)

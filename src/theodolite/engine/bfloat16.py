@@ -1,9 +1,8 @@
 """bfloat16 where this machine computes it right, found by measurement: each kind of layer against float32.
 
 A library may compute a layer wrongly in bfloat16 without a word, on one processor and not on another. Seen with torch
-2.13: on processors with AMX, 3-D convolutions of one frame and an odd number of channels give zeros or noise, and those
-of 128 channels on maps 32 wide get wrong weight gradients; with AVX-512 and no AMX, so do those of two frames; on any,
-the gradients of a layer norm's weights are added up in bfloat16, and err by more the more rows there are.
+2.13: 3-D convolutions of `torch.nn`, see `engine.convolution`, which is right; and on any processor the gradients of a
+layer norm's weights are added up in bfloat16, and err by more the more rows there are.
 
 How far bfloat16 may be off. It keeps 8 bits, so rounding moves a number by at most u = 2⁻⁸ of the power of two below
 it: by a root mean square of r = u √((1 − 1/4) / (2 ln 2)) / √3 = 0.425 u of the number itself, where the numbers fill

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from theodolite.engine.convolution import Conv3d, ConvTranspose3d
+
 _ROWS = 1024  # that a norm is tried on: its weights' gradients are sums over all of them
 _WIDE = 32  # side of the one large input that a convolution is tried on
 
@@ -111,18 +113,19 @@ def standard_layers() -> list[Layer]:
             nn.Linear(64, 192),
             nn.Conv1d(8, 16, 3, padding=1),
             nn.Conv2d(8, 16, 3, padding=1),
-            nn.Conv3d(3, 16, 3, padding=1),
-            nn.Conv3d(16, 16, 3, padding=1),
-            nn.Conv3d(16, 16, 5, padding=2),
-            nn.Conv3d(16, 3, 1),
+            Conv3d(3, 16, (3, 3, 3)),
+            Conv3d(16, 16, (3, 3, 3)),
+            Conv3d(16, 16, (5, 5, 5)),
+            Conv3d(16, 3, (1, 1, 1)),
             nn.ConvTranspose2d(16, 8, 2, 2),
-            nn.ConvTranspose3d(16, 8, 2, 2),
+            ConvTranspose3d(16, 8, (2, 2, 2)),
             nn.LayerNorm(64),
             nn.GroupNorm(4, 16),
         ]
     )
     narrow_norm = Layer("LayerNorm of 64, handed bfloat16", nn.LayerNorm(64), ((_ROWS, 64),), narrow=True)
-    return [*layers_of([modules]), narrow_norm, *(layer for layers in _FUNCTIONS.values() for layer in layers)]
+    functions = (layer for layers in _FUNCTIONS.values() for layer in layers)
+    return list({layer.name: layer for layer in (*layers_of([modules]), narrow_norm, *functions)}.values())
 
 
 def _layer(module: nn.Module) -> Layer | None:

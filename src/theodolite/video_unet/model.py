@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from theodolite.engine.convolution import Conv3d, ConvTranspose3d
 from theodolite.video_unet.config import Size, VideoUNetConfig
 
 Clip = Float[Tensor, "batch channels frames height width"]
@@ -25,12 +26,12 @@ class Convolutions(nn.ModuleList):
     """
 
     def __init__(self, channels: list[int], kernel: Size) -> None:
-        super().__init__(nn.Conv3d(i, o, kernel, padding=_half(kernel)) for i, o in pairwise(channels))
+        super().__init__(Conv3d(i, o, kernel) for i, o in pairwise(channels))
 
     def forward(self, x: Float[Tensor, "batch c frames height width"]) -> Clip:
         """Return a map of the same size."""
         for convolution in self:
-            x = F.relu(convolution(x))
+            x = convolution(x, rectified=True)
         return x
 
 
@@ -70,10 +71,10 @@ class Decoder(nn.Module):
         super().__init__()
         width = channels[0]
         self.skips = skips
-        self.up: nn.Module = nn.ConvTranspose3d(deep, width, kernel_size=pool, stride=pool)
+        self.up: nn.Module = ConvTranspose3d(deep, width, pool)
         if resize:
             repeated = nn.Upsample(scale_factor=tuple(map(float, pool)), mode="nearest")
-            self.up = nn.Sequential(repeated, nn.Conv3d(deep, width, kernel, padding=_half(kernel)))
+            self.up = nn.Sequential(repeated, Conv3d(deep, width, kernel))
         self.convolutions = Convolutions([2 * width if skips else width, *channels[1:]], kernel)
 
     def forward(self, deep: Deep, skip: Clip) -> Clip:
@@ -115,7 +116,7 @@ class VideoUNet(nn.Module):
             channels = [width] * (m + 1)
             self.decoders.append(Decoder(below, channels, kernel, pool, resize=resize, skips=config.skips))
 
-        self.head = nn.Conv3d(widths[0], config.channels, kernel_size=1)
+        self.head = Conv3d(widths[0], config.channels, (1, 1, 1))
 
         for name, part in self.named_modules():
             # no rectifier follows an up-convolution
@@ -133,12 +134,6 @@ class VideoUNet(nn.Module):
             x = decoder(x, skips.pop())
         reconstruction: Tensor = self.head(x)
         return reconstruction
-
-
-def _half(kernel: Size) -> Size:
-    """Return the padding that keeps a size."""
-    frames, rows, columns = kernel
-    return (frames // 2, rows // 2, columns // 2)
 
 
 def _keep_power(part: nn.Module, *, rectified: bool) -> None:
