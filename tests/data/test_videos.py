@@ -374,6 +374,25 @@ def test_a_folder_is_searched_by_suffix_and_in_order(tmp_path):
     assert videos.find_videos(tmp_path / "c.txt") == [tmp_path / "c.txt"]
 
 
+def test_folders_in_a_folder_are_searched_and_what_is_no_file_is_not_taken(tmp_path, monkeypatch):
+    for name in ("b/1.mp4", "a/2.mp4", "3.mp4", ".hidden/4.mp4", "a/._2.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "a" / "round").symlink_to(tmp_path)
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    (tmp_path / "dangling.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    found = videos.find_videos(tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in found] == ["3.mp4", "a/2.mp4", "b/1.mp4"]
+    for name in ("folder.mp4", "loop.mp4", "dangling.mp4", "pipe.mp4"):
+        with pytest.raises(DataError, match=f"no video at .*{name}"):
+            videos.probe(tmp_path / name)
+    monkeypatch.setattr(videos, "MOST_FILES", 2)
+    with pytest.raises(DataError, match="holds more than 2 videos"):
+        videos.find_videos(tmp_path)
+
+
 def test_no_frame_no_file(tmp_path):
     with pytest.raises(DataError, match="there is no frame to write"):
         videos.write_video(tmp_path / "none.mp4", [], 25)

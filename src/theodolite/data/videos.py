@@ -3,6 +3,7 @@
 import errno
 import itertools
 import math
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +25,7 @@ FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg"
 """Demuxers that may open a file. Playlists, which could name other files or addresses, are none of them."""
 OPEN_ENDED = ("mpegts", "mpeg")
 """Formats in which nothing says where a file ends; the length that FFmpeg tells is that of what it finds."""
+MOST_FILES = 100_000
 PIXELS_A_FRAME = 2**25
 """Larger frames are refused before one is decoded (4096 × 8192)."""
 LIMITS = {"max_pixels": str(PIXELS_A_FRAME)}
@@ -42,18 +44,26 @@ class Video:
 
 
 def find_videos(path: Path) -> list[Path]:
-    """Return the video files that a path means: itself, or those of a folder by name.
+    """Return the video files that a path means: itself, or those of a folder and the folders in it, in order.
+
+    What begins with a dot is left out, and links to folders are not followed.
 
     Raises
     ------
     DataError
-        If nothing is there, or the folder holds no file with a known suffix.
+        If nothing is there, or the folder holds no file with a known suffix, or more than `MOST_FILES`.
     """
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise DataError(f"no video or folder at {path}; give a file or a folder of {' '.join(SUFFIXES)} files")
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    found: list[Path] = []
+    for folder, inside, names in os.walk(path):
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
+        visible = (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+        found += [file for file in visible if file.suffix.lower() in SUFFIXES and file.is_file()]
+        if len(found) > MOST_FILES:
+            raise DataError(f"{path} holds more than {MOST_FILES:,} videos; give a folder of fewer")
     if not found:
         raise DataError(f"no video in {path}; looked for {' '.join(SUFFIXES)}")
     return found
