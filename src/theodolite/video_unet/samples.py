@@ -21,7 +21,7 @@ HELD_OUT_EVERY = 5
 """Of a user's files every fifth by name is held out, where files are."""
 LOOKED_AT = 5
 """Of a user's files so many times the frames are read, at most, as all training clips together have."""
-BYTES_HELD = 2**30
+BYTES_HELD = 2**31
 """Most that the training clips cut from a user's files take in memory."""
 GREY = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in luma (ITU-R BT.601)."""
