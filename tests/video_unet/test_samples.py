@@ -71,7 +71,9 @@ def test_every_fifth_file_may_be_held_out_whole(folder):
 
 
 def test_too_few_files_to_hold_one_out(folder):
-    with pytest.raises(DataError, match="too few to hold two out; every 5th of 2 files is held out"):
+    with pytest.raises(
+        DataError, match="in 2 files, too few to hold two out; give 5 files at least, every 5th is held out"
+    ):
         samples(VideoUNetConfig(**SMALL, data=str(folder), hold_out="files"))
 
 
@@ -99,7 +101,9 @@ def test_a_bad_file_asked_for_by_itself_is_refused(tmp_path):
     (tmp_path / "bad.mp4").write_text("no video")
     with pytest.raises(DataError, match="cannot be read as a video"):
         samples(VideoUNetConfig(**SMALL, data=str(tmp_path / "bad.mp4")))
-    with pytest.raises(DataError, match=r"holds 0 whole clips of 4 frames, too few to hold two out.*; left out: "):
+    with pytest.raises(
+        DataError, match=r"holds 0 whole clips of 4 frames in 0 files, too few to hold two out.*; left out: "
+    ):
         samples(VideoUNetConfig(**SMALL, data=str(tmp_path)))
 
 
@@ -145,7 +149,9 @@ def test_no_more_of_a_video_is_read_than_its_clips_are_worth(folder):
 
 
 def test_videos_that_are_too_short_are_refused(folder):
-    with pytest.raises(DataError, match="holds 2 whole clips of 15 frames, too few to hold two out"):
+    with pytest.raises(
+        DataError, match="holds 2 whole clips of 15 frames in 2 files, too few to hold two out; give 6 clips"
+    ):
         samples(VideoUNetConfig(**{**SMALL, "frames": 15, "data": str(folder)}))
 
 

@@ -183,7 +183,11 @@ class _Pass:
         if left_out:
             clips = "clip that holds" if left_out == 1 else "clips that hold"
             said.append(f"{Path(self.wanted.path).name}: {left_out} {clips} damaged or missing frames left out")
-        return Cut(self.training[whole[0]], self.held_out[whole[1]], tuple(said))
+        training, held_out = (
+            clips if each.all() else clips[each]  # no copy where none is needed: they may be most of what memory holds
+            for clips, each in zip((self.training, self.held_out), whole, strict=True)
+        )
+        return Cut(training, held_out, tuple(said))
 
     def _whole(self, places: Places) -> NDArray[np.bool_]:
         begins = places[:, :1]

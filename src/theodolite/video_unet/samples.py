@@ -176,11 +176,12 @@ def _joined(
     """Put the files' clips together; no copy is made of those to train on, which may be many."""
     if sum(map(len, held_out)) < 2 or not any(map(len, training)):
         whole = sum(each.length // config.frames for each in found)
-        files = "" if config.hold_out == "tails" else f"; every {HELD_OUT_EVERY}th of {len(found)} files is held out"
+        advice = f"{HELD_OUT_EVERY + 1} clips in one video or two videos of two, or fewer --frames"
+        if config.hold_out == "files":
+            advice = f"{HELD_OUT_EVERY} files at least, every {HELD_OUT_EVERY}th is held out, or --hold-out tails"
         raise DataError(
-            f"{config.data} holds {whole} whole clips of {config.frames} frames, too few to hold two out{files}; give "
-            f"{HELD_OUT_EVERY + 1} clips in one video or two videos of two, or fewer --frames"
-            + "".join(f"; {each}" for each in said[:1])
+            f"{config.data} holds {whole} whole clips of {config.frames} frames in {len(found)} files, too few to hold "
+            f"two out; give {advice}" + "".join(f"; {each}" for each in said[:1])
         )
     ends = np.cumsum([len(each) for each in training])
     if config.clips > int(ends[-1]) and _affordable(config) < config.clips:
