@@ -10,7 +10,15 @@ from tests.tolerances import assert_identity, assert_sampling
 from theodolite.engine.task import Part
 from theodolite.theory.interpolation import interpolation_error
 from theodolite.video_unet.config import VideoUNetConfig
-from theodolite.video_unet.corruption import BLOCK, HIDDEN, cells, hidden_cells, hidden_pixels, shown
+from theodolite.video_unet.corruption import (
+    BLOCK,
+    cells,
+    hidden_by_turns,
+    hidden_cells,
+    hidden_pixels,
+    shown,
+    turns,
+)
 from theodolite.video_unet.cosine_code import along_every_axis, cosines
 from theodolite.video_unet.restored import filtered, interpolated
 from theodolite.video_unet.train import corrupted
@@ -55,27 +63,44 @@ def test_every_frame_is_hidden_as_often():
 @pytest.mark.parametrize("corruption", ["masked", "blocks", "noise"])
 def test_a_sample_s_draw_depends_on_nothing_but_seed_step_and_sample(corruption):
     clips = torch.rand(4, 3, 5, 12, 10)
-    whole = corrupted(config(corruption), clips, part([7, 1, 5, 2]))
-    halves = [
-        corrupted(config(corruption), clips[2 * i : 2 * i + 2], part(ids)) for i, ids in enumerate([[7, 1], [5, 2]])
-    ]
-    assert torch.equal(whole, torch.cat(halves))
-    assert not torch.equal(whole, corrupted(config(corruption), clips, part([7, 1, 5, 2], step=4)))
-    assert not torch.equal(whole, corrupted(config(corruption), clips, part([7, 1, 5, 2], seed=1)))
+
+    def given(which, *draw, **drawn):
+        return corrupted(config(corruption), clips[which], part(*draw, **drawn))[0]
+
+    whole = given(slice(4), [7, 1, 5, 2])
+    assert torch.equal(whole, torch.cat([given(slice(2), [7, 1]), given(slice(2, 4), [5, 2])]))
+    assert not torch.equal(whole, given(slice(4), [7, 1, 5, 2], step=4))
+    assert not torch.equal(whole, given(slice(4), [7, 1, 5, 2], seed=1))
     assert not torch.equal(whole, clips)
 
 
-def test_hidden_pixels_have_a_value_that_no_pixel_has_and_others_stay():
-    clips = torch.rand(2, 3, 5, 12, 10)
-    given = corrupted(config("masked"), clips, part([0, 1]))
-    frames = (given == HIDDEN).all(dim=(1, 3, 4))
-    assert frames.sum(dim=1).tolist() == [2, 2]
-    assert torch.equal(given.movedim(2, 1)[~frames], clips.movedim(2, 1)[~frames])
+@pytest.mark.parametrize("corruption", ["masked", "blocks"])
+def test_training_and_held_out_clips_are_filled_in_alike(corruption):
+    clips = torch.rand(2, 3, 5, 12, 10, dtype=torch.float64)
+    given, hidden = corrupted(config(corruption), clips, part([0, 1]))
+    pixels = clips.movedim(1, -1).numpy()
+    assert torch.equal(given.movedim(1, -1)[~hidden], clips.movedim(1, -1)[~hidden])
+    errors = hidden_psnr(pixels, given.movedim(1, -1).numpy(), hidden.numpy())
+    assert_identity(errors, -10 * np.log10(interpolation_error(pixels, hidden.numpy())))
+
+
+@pytest.mark.parametrize("level", [0.1, 0.2, 0.34, 0.5, 0.9])
+@pytest.mark.parametrize("corruption", ["masked", "blocks"])
+def test_in_turn_every_cell_is_hidden_once_and_its_neighbours_in_time_are_visible_then(corruption, level):
+    settings = config(corruption, corruption_level=level)
+    hidden = hidden_by_turns(settings, range(7), range(12), range(10))
+    assert hidden.shape == (turns(settings), 7, 12, 10)
+    np.testing.assert_array_equal(hidden.sum(axis=0), 1)
+    span = 1 if corruption == "masked" else BLOCK[0]
+    assert not (hidden[:, span:] & hidden[:, :-span]).any()
+    assert turns(settings) == max(2, int(np.prod(cells(settings))) // hidden_cells(settings))
+    piece = hidden_by_turns(settings, range(3, 7), range(9, 12), range(8, 10))
+    np.testing.assert_array_equal(piece, hidden[:, 3:, 9:, 8:])
 
 
 def test_noise_has_the_deviation_asked_for():
     clips = torch.zeros(2, 3, 5, 12, 10)
-    noise = corrupted(config("noise", corruption_level=0.25), clips, part([0, 1])).numpy().ravel()
+    noise = corrupted(config("noise", corruption_level=0.25), clips, part([0, 1]))[0].numpy().ravel()
     assert_sampling(noise**2, 0.0625)
     held_out = shown(config("noise", corruption_level=0.25), np.zeros((2, 5, 12, 10, 3))).given.ravel()
     assert_sampling(held_out**2, 0.0625)
@@ -83,7 +108,9 @@ def test_noise_has_the_deviation_asked_for():
 
 def test_without_corruption_all_is_shown_as_it_is():
     clips = torch.rand(2, 3, 5, 12, 10)
-    assert corrupted(config("none"), clips, part([0, 1])) is clips
+    given, hidden = corrupted(config("none"), clips, part([0, 1]))
+    assert given is clips
+    assert hidden is None
     assert shown(config("none"), clips.numpy()).hidden is None
 
 
@@ -98,7 +125,8 @@ def test_held_out_clips_are_shown_alike_whatever_their_number(corruption):
 def test_interpolation_carried_out_errs_as_the_theory_says(corruption):
     clips = np.random.default_rng(0).random((6, 5, 12, 10, 3))
     seen = shown(config(corruption), clips)
-    made = interpolated(seen.given, seen.hidden)
+    made = interpolated(np.where(seen.hidden[..., None], 7.0, clips), seen.hidden)  # what is hidden is not read
+    np.testing.assert_array_equal(seen.given, made)
     np.testing.assert_array_equal(made[~seen.hidden], clips[~seen.hidden])
     assert_identity(hidden_psnr(clips, made, seen.hidden), -10 * np.log10(interpolation_error(clips, seen.hidden)))
 

@@ -49,12 +49,22 @@ def test_plain_squared_error_is_the_mean_square_alone():
     assert_identity(reconstruction_loss(config, made, clip).item(), np.mean((made - clip).numpy() ** 2))
 
 
-def test_a_perfect_reconstruction_costs_nothing_and_has_a_gradient():
+def test_a_root_is_that_of_each_clip():
+    made, clip = torch.rand(2, 3, 3, 4, 5, 6, dtype=torch.float64)
+    config = VideoUNetConfig(loss="root", temporal_weight=0, structural_weight=0)
+    by_hand = [
+        np.sqrt(np.mean((a - b) ** 2) + SMOOTH**2) - SMOOTH for a, b in zip(made.numpy(), clip.numpy(), strict=True)
+    ]
+    assert_identity(reconstruction_loss(config, made, clip).item(), np.mean(by_hand))
+
+
+@pytest.mark.parametrize("loss", ["charbonnier", "squared", "root"])
+def test_a_perfect_reconstruction_costs_nothing_and_has_a_gradient(loss):
     clip = torch.rand(1, 3, 4, 5, 6, dtype=torch.float64)
     made = clip.clone().requires_grad_(True)
-    loss = reconstruction_loss(VideoUNetConfig(), made, clip)
-    loss.backward()
-    assert_identity(loss.item(), 0)
+    cost = reconstruction_loss(VideoUNetConfig(loss=loss), made, clip)
+    cost.backward()
+    assert_identity(cost.item(), 0)
     assert torch.isfinite(made.grad).all()
 
 

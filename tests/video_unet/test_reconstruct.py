@@ -17,6 +17,7 @@ from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.losses import to_pixels, to_tensor
 from theodolite.video_unet.model import VideoUNet
 from theodolite.video_unet.reconstruct import chunks, load_networks, reconstruct
+from theodolite.video_unet.restoration import rebuilt
 from theodolite.video_unet.tiles import streaming_bytes
 from theodolite.video_unet.trained import Trained
 
@@ -116,9 +117,9 @@ def test_a_video_that_lies_on_its_side_is_turned_upright(tiny_run, tmp_path):
 @pytest.mark.parametrize("skips", [True, False])
 def test_aligned_tiles_with_the_planned_halo_are_the_untiled_result(rounding, skips):
     """And one cell of halo fewer is not enough: the halo is no wider than it must be."""
-    torch.manual_seed(0)
     config = VideoUNetConfig(base=1, stages=2, rounding=rounding, skips=skips)
     network = VideoUNet(config).double()
+    torch.manual_seed(1)
     for parameter in network.parameters():
         torch.nn.init.uniform_(parameter, 0.1, 0.3)  # every path counts
     cell, halo = 4, unet_halo(2, config.convs_per_stage, config.kernel, 2)
@@ -146,3 +147,29 @@ def test_bad_sources_and_targets_are_refused(tiny_run, source, tmp_path, monkeyp
     with pytest.raises(ResourceError, match="clips of 5 frames of 23×17 would take about"):
         reconstruct(tiny_run, source, tmp_path / "made.mp4", clip_by_clip=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source.mkv"]
+
+
+@pytest.mark.parametrize("corruption", ["masked", "blocks", "noise"])
+def test_a_network_that_restores_gives_back_what_it_made_of_each_part_from_the_others(source, tmp_path, corruption):
+    fields = {**TINY, "compare_skips": False, "corruption": corruption}
+    run = families.train("video-unet", tmp_path / "run", steps=3, device="cpu", **fields)
+    told = reconstruct(run, source, tmp_path / "made.mkv")
+    frames, made = read_video(source).frames, read_video(tmp_path / "made.mkv").frames
+    network = load_networks(run, run.settings(VideoUNetConfig))[0][1]
+    clip = to_tensor(frames[None], next(network.parameters()).device)
+    assert_nearly_equal(made, to_pixels(rebuilt(run.settings(VideoUNetConfig), network, clip))[0])
+    reconstruct(run, source, tmp_path / "cut.mkv", clip_by_clip=True)
+    cut = to_pixels(rebuilt(run.settings(VideoUNetConfig), network, clip[:, :, 5:10]))[0]
+    np.testing.assert_array_equal(read_video(tmp_path / "cut.mkv").frames[5:10], cut)
+    assert (told["frames"], told["tiles"]) == (13, 1)
+
+
+def test_tiles_hide_what_the_whole_would(tmp_path, monkeypatch):
+    write_video(tmp_path / "wide.mkv", clip(0, 7, 5, 130, 121), 10, lossless=True)
+    fields = {**TINY, "compare_skips": False, "corruption": "blocks"}
+    run = families.train("video-unet", tmp_path / "run", steps=3, device="cpu", **fields)
+    reconstruct(run, tmp_path / "wide.mkv", tmp_path / "whole.mkv")
+    network = load_networks(run, run.settings(VideoUNetConfig))[0][1]
+    monkeypatch.setattr(module, "MEMORY", 2 * streaming_bytes(network, 100, 90, most=4))
+    assert reconstruct(run, tmp_path / "wide.mkv", tmp_path / "tiles.mkv")["tiles"] > 1
+    assert_nearly_equal(*(read_video(tmp_path / f"{name}.mkv").frames for name in ("tiles", "whole")))

@@ -162,7 +162,7 @@ def _sentences(config: VideoUNetConfig, measured: Measured, plan: Plan, trained:
     clips = len(trained.held_out)
     if "psnr_with_skips" in measured and not told:
         told.append(f"With skips, {clips} held-out clips come back at {_between(measured['psnr_with_skips'])}.")
-    if "psnr_without_skips" in measured:
+    if "psnr_without_skips" in measured and config.corruption == "none":
         psnr = _between(measured["psnr_without_skips"])
         gain = measured["gain_of_skips"].value if "gain_of_skips" in measured else None
         beside = (

@@ -30,14 +30,10 @@ class Restored:
         Over hidden pixels, by linear interpolation in time; or of whole clips, by a Wiener filter of their cosines.
     tolerance : float
         Four standard errors of what chance does to it; 0 where nothing is drawn.
-    hidden_constant, hidden_uncertainty : float
-        Over hidden pixels, by one constant colour, with its 95% half-width; NaN under noise.
     """
 
     psnr: float
     tolerance: float
-    hidden_constant: float = math.nan
-    hidden_uncertainty: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -96,13 +92,4 @@ def _restored(config: VideoUNetConfig, fit: Array, judged: Array) -> Restored:
         # the deviation of a mean of decibels, of which the derivative by the error is 10/(ln 10 · error)
         chance = 10.0 / math.log(10.0) * math.sqrt(np.sum((deviation / error) ** 2)) / len(judged)
         return Restored(float(psnr(error).mean()), 4.0 * chance)
-    where = hidden[..., None]
-    mean_colour = fit.mean(axis=(0, 1, 2, 3))
-    squares = np.mean(np.where(where, (judged - mean_colour) ** 2, 0.0), axis=(1, 2, 3, 4))
-    constant = psnr(squares / hidden.mean(axis=(1, 2, 3)))
-    return Restored(
-        psnr=float(psnr(interpolation_error(judged, hidden)).mean()),
-        tolerance=0.0,
-        hidden_constant=float(constant.mean()),
-        hidden_uncertainty=float(1.96 * constant.std(ddof=1) / np.sqrt(len(constant))),
-    )
+    return Restored(float(psnr(interpolation_error(judged, hidden)).mean()), 0.0)

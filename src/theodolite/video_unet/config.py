@@ -61,8 +61,9 @@ class VideoUNetConfig(Settings):
     )
     skips: bool = Field(True, description="join each encoder block's map to the decoder block at its height")
     compare_skips: bool = Field(True, description="train the same network without skips (or with them) beside it")
-    loss: Literal["charbonnier", "squared"] = Field(
-        "charbonnier", description="of a pixel: a smooth absolute error, or its square (plain with both weights 0)"
+    loss: Literal["charbonnier", "squared", "root"] = Field(
+        "charbonnier",
+        description="of a pixel: a smooth absolute error, or its square (plain with both weights 0), or a clip's root",
     )
     temporal_weight: float = Field(0.5, ge=0.0, le=1e6, description="weight of the loss of frame-to-frame differences")
     structural_weight: float = Field(
@@ -71,7 +72,8 @@ class VideoUNetConfig(Settings):
 
     corruption: Literal["none", "masked", "blocks", "noise"] = Field(
         "none",
-        description="what is done to the clips shown: whole frames hidden, space-time blocks hidden, noise added",
+        description="what is done to the clips shown: whole frames or space-time blocks hidden and filled in by linear "
+        "interpolation in time, or noise added; what the network makes is then added to what it was shown",
     )
     corruption_level: float | None = Field(
         None, gt=0.0, le=10.0, description="share hidden [0.5], or the noise's deviation for pixels in 0 to 1 [0.1]"

@@ -1,6 +1,7 @@
 """Clips of which a network is shown less than there is: hidden frames, hidden blocks, noise. No torch.
 
-A U-Net with skips copies what it is given. What it was not given it has to know.
+A U-Net with skips copies what it is given. What it was not given it has to know. What is hidden it is given as linear
+interpolation in time fills it in, so that it need only learn what is wrong with that: where things move.
 """
 
 import math
@@ -10,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from theodolite.video_unet.config import VideoUNetConfig
+from theodolite.video_unet.restored import interpolated
 
 Array = NDArray[np.float64]
 Hidden = NDArray[np.bool_]
 
-HIDDEN = -1.0
-"""What is shown in the place of a hidden pixel: no pixel has this value, so a network can tell."""
 BLOCK = (2, 8, 8)
 """Frames × rows × columns that ``corruption = "blocks"`` hides together."""
+WHOLE = 2**62
+"""More rows and columns than a frame has."""
 STREAM = 0xB11D
 
 
@@ -28,7 +30,7 @@ class Shown:
     Attributes
     ----------
     given : array (n, frames, height, width, channels)
-        Values in [0, 1], `HIDDEN`, or under noise any.
+        Values in [0, 1], hidden ones interpolated between the others; under noise any.
     hidden : bool array (n, frames, height, width) or None
         Which pixels are hidden, all their channels together; None where nothing is.
     """
@@ -76,4 +78,20 @@ def shown(config: VideoUNetConfig, clips: Array) -> Shown:
         return Shown(clips + config.level * np.stack(noise))
     draws = np.stack([random.random(math.prod(cells(config))) for random in generators])
     hidden = hidden_pixels(config, draws)
-    return Shown(np.where(hidden[..., None], HIDDEN, clips), hidden)
+    return Shown(interpolated(clips, hidden), hidden)
+
+
+def turns(config: VideoUNetConfig) -> int:
+    """Return in how many turns every cell is hidden once, about as many at a time as in training."""
+    return max(2, math.prod(cells(config)) // hidden_cells(config))
+
+
+def hidden_by_turns(config: VideoUNetConfig, frames: range, rows: range, columns: range) -> Hidden:
+    """Return what of a piece of a video is hidden in each turn: (turns, frames, rows, columns).
+
+    Each cell is hidden in one turn, and its neighbours before and after it are not.
+    """
+    sides = BLOCK if config.corruption == "blocks" else (1, WHOLE, WHOLE)
+    t, y, x = (np.array(axis) // side for axis, side in zip((frames, rows, columns), sides, strict=True))
+    turn = np.add.outer(t, np.add.outer(y, x)) % turns(config)
+    return np.asarray(turn == np.arange(turns(config))[:, None, None, None])

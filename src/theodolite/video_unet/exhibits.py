@@ -103,7 +103,7 @@ def _pixels(values: NDArray[np.float64]) -> NDArray[np.uint8]:
 def codes(config: VideoUNetConfig, measured: Measured, code: int) -> tuple[Chart, ...]:
     """Return PSNR against code size: linear codes as curves, the network without skips as a point."""
     linear = baseline(config, code)
-    if linear is None or "psnr_without_skips" not in measured:
+    if linear is None or "psnr_without_skips" not in measured or config.corruption != "none":
         return ()
     point = (float(code), measured["psnr_without_skips"].value)
     return (linear_codes(linear, {"without skips": point}),)

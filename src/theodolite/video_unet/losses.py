@@ -29,20 +29,23 @@ def reconstruction_loss(config: VideoUNetConfig, reconstruction: Clip, clip: Cli
     restoration with neural networks".
     """
     error = reconstruction - clip
-    loss = _penalty(config, error).mean()
+    loss = _penalty(config, error)
     if clip.shape[2] > 1 and config.temporal_weight:
         flicker = error[:, :, 1:] - error[:, :, :-1]
-        loss = loss + config.temporal_weight * _penalty(config, flicker).mean()
+        loss = loss + config.temporal_weight * _penalty(config, flicker)
     if config.structural_weight:
         loss = loss + config.structural_weight * (1.0 - structural_similarity(reconstruction, clip)) / 2.0
     return loss
 
 
-def _penalty(config: VideoUNetConfig, error: Tensor) -> Tensor:
+def _penalty(config: VideoUNetConfig, error: Tensor) -> Float[Tensor, ""]:
     if config.loss == "squared":
-        return error.square()
+        return error.square().mean()
+    if config.loss == "root":
+        # √(mean e² + ε²) − ε of each clip, so that those with the largest errors do not own the gradient
+        return ((error.square().mean(dim=(1, 2, 3, 4)) + SMOOTH**2).sqrt() - SMOOTH).mean()
     # √(e² + ε²) − ε, Charbonnier et al. 1994: for large errors their size, so that edges are not averaged away
-    return (error.square() + SMOOTH**2).sqrt() - SMOOTH
+    return ((error.square() + SMOOTH**2).sqrt() - SMOOTH).mean()
 
 
 def to_tensor(clips: NDArray[np.uint8], device: torch.device) -> Clip:

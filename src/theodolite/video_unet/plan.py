@@ -222,12 +222,11 @@ def _restoration(config: VideoUNetConfig, restored: Restored) -> tuple[Predictio
     networks = (
         Prediction(
             name=f"psnr_hidden_{name}",
-            label=f"PSNR of hidden pixels {name.replace('_', ' ')}; one constant colour is the least",
-            value=restored.hidden_constant,
+            label=f"PSNR of hidden pixels {name.replace('_', ' ')}; interpolation is the least",
+            value=restored.psnr,
             unit=DECIBEL,
             claim="lower bound",
-            source=f"{ANSWER}, Q3.e: the head's bias alone can paint the mean colour",
-            tolerance=restored.hidden_uncertainty,
+            source=f"{ANSWER}, Q3.e: with zero weights in the head nothing is added to interpolation",
         )
         for name in config.networks
     )
@@ -251,12 +250,13 @@ def _assumptions(config: VideoUNetConfig, linear: Baseline | None) -> tuple[str,
     if config.corruption in ("masked", "blocks"):
         what = "cells of space and time" if config.corruption == "blocks" else "frames"
         told.append(
-            f"Networks are shown clips of which {hidden_cells(config)} of {math.prod(cells(config))} {what} are "
-            "hidden, chosen anew each step, and rebuild all of the clip."
+            f"Networks are shown clips of which {hidden_cells(config)} of {math.prod(cells(config))} {what}, chosen "
+            "anew each step, are hidden and filled in by linear interpolation in time; what they make is added there."
         )
     if config.corruption == "noise":
         told.append(
-            f"Networks are shown clips under normal noise of deviation {config.level:g}, and rebuild them clean."
+            f"Networks are shown clips under normal noise of deviation {config.level:g}; what they make is added, and "
+            "should be the noise with its sign changed."
         )
     if config.compare_skips:
         told.append("That skips do not harm is a statement of the optimum; training need not find it.")

@@ -22,6 +22,7 @@ from theodolite.video_unet.architecture import maps
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.losses import to_pixels, to_tensor
 from theodolite.video_unet.model import VideoUNet
+from theodolite.video_unet.restoration import copies, left_out_in_turn, put_together, rebuilt
 from theodolite.video_unet.samples import in_colours
 from theodolite.video_unet.streaming import streamed
 from theodolite.video_unet.tiles import COLUMNS, FRAMES, ROWS, Span, Tile, cell, tiles
@@ -38,6 +39,9 @@ PIXELS_AT_ONCE = 2**17
 
 def reconstruct(run: RunFolder, source: Path, target: Path, *, clip_by_clip: bool = False) -> dict[str, Any]:
     """Reconstruct a video of any length and size, frame for frame, with the run's network, and write it.
+
+    A network that was trained to fill in is shown every frame (or block) as hidden once, and what is written is what it
+    made of each from the others. One that was trained to take noise off takes it off.
 
     The video goes through at its own height and width, layer by layer, and the result is what one pass over the whole
     would give. Memory does not grow with length. Frames whose maps would not fit into `MEMORY` go through in tiles
@@ -75,12 +79,12 @@ def reconstruct(run: RunFolder, source: Path, target: Path, *, clip_by_clip: boo
     _check_size(config, network, source, height, width)
     if clip_by_clip:
         _check_memory(config, height, width)
-        work = _Work(network, config.channels, config.frames, clip_by_clip=True)
+        work = _Work(config, network, config.frames, clip_by_clip=True)
         cut = [Tile(Span(0, height, 0, height), Span(0, width, 0, width))]
     else:
         at_once = min(cell(network, FRAMES), max(1, PIXELS_AT_ONCE // (height * width)))
-        work = _Work(network, config.channels, at_once)
-        cut = tiles(network, height, width, at_once, MEMORY)
+        work = _Work(config, network, at_once)
+        cut = tiles(network, height, width, at_once, MEMORY // copies(config))
     lossless = target.suffix.lower() in LOSSLESS
     with _tiles_of(work, source, itertools.chain([first], frames), cut, target) as made:
         written = videos.write_video(target, made, header.rate, lossless=lossless)
@@ -118,8 +122,10 @@ def chunks(frames: Iterable[Frames], most: int) -> Iterator[Frames]:
 class _Work:
     """Runs a network over frames, so many at a time, and counts what comes out."""
 
-    def __init__(self, network: VideoUNet, channels: int, at_once: int, *, clip_by_clip: bool = False) -> None:
-        self.network, self.channels, self.at_once, self.clip_by_clip = network, channels, at_once, clip_by_clip
+    def __init__(
+        self, config: VideoUNetConfig, network: VideoUNet, at_once: int, *, clip_by_clip: bool = False
+    ) -> None:
+        self.config, self.network, self.at_once, self.clip_by_clip = config, network, at_once, clip_by_clip
         self.device = next(network.parameters()).device
         self.numbers, self.squares = 0, 0.0
 
@@ -135,26 +141,42 @@ class _Work:
                 yield np.ascontiguousarray(frame[given])
 
         inside = tuple(slice(w.start - g.start, w.stop - g.start) for w, g in zip(wanted, given, strict=True))
-        for chunk in self._reconstructed(arriving()):
+        for chunk in self._reconstructed(arriving(), (tile.rows.begin, tile.columns.begin)):
             for frame in chunk:
                 made, original = frame[inside], waiting.popleft()
                 self.numbers += made.size
                 self.squares += float(np.sum((made.astype(np.float64) - original) ** 2))
                 yield made
 
-    def _reconstructed(self, frames: Iterable[Frames]) -> Iterator[Frames]:
+    def _reconstructed(self, frames: Iterable[Frames], corner: tuple[int, int]) -> Iterator[Frames]:
         if not self.clip_by_clip:
-            given = map(self._tensor, chunks(frames, self.at_once))
-            yield from map(_in_rgb, streamed(self.network, given, self.at_once))
+            yield from map(_in_rgb, self._streamed(frames, corner))
             return
         for clip in chunks(frames, self.at_once):
             filled = np.concatenate([clip, np.repeat(clip[-1:], self.at_once - len(clip), axis=0)])
-            with torch.inference_mode():
-                made = self.network(self._tensor(filled))
-            yield _in_rgb(made)[: len(clip)]
+            yield _in_rgb(rebuilt(self.config, self.network, self._tensor(filled)))[: len(clip)]
+
+    def _streamed(self, frames: Iterable[Frames], corner: tuple[int, int]) -> Iterator[torch.Tensor]:
+        """Yield what `rebuilt` makes of all frames joined, a few frames at a time."""
+        given = map(self._tensor, chunks(frames, self.at_once))
+        if self.config.corruption == "none":
+            yield from streamed(self.network, given, self.at_once)
+            return
+        waiting: deque[tuple[torch.Tensor, torch.Tensor | None]] = deque()  # frames whose correction is on its way
+
+        def shown() -> Iterator[torch.Tensor]:
+            for chunk, hidden in left_out_in_turn(self.config, given, corner):
+                each = [None] * chunk.shape[2] if hidden is None else torch.split(hidden, 1, dim=1)
+                waiting.extend(zip(torch.split(chunk, 1, dim=2), each, strict=True))
+                yield chunk
+
+        for corrections in streamed(self.network, shown(), self.at_once):
+            for correction in torch.split(corrections, 1, dim=2):
+                frame, hidden = waiting.popleft()
+                yield put_together(frame + correction, hidden)
 
     def _tensor(self, chunk: Frames) -> torch.Tensor:
-        return to_tensor(in_colours(chunk[None], self.channels), self.device)
+        return to_tensor(in_colours(chunk[None], self.config.channels), self.device)
 
     def psnr(self) -> float:
         """PSNR over every pixel, of what is written before the codec."""
@@ -207,7 +229,7 @@ def _check_size(config: VideoUNetConfig, network: VideoUNet, source: Path, heigh
 def _check_memory(config: VideoUNetConfig, height: int, width: int) -> None:
     """Refuse clips whose largest map is too large, with what a convolution needs beside it."""
     size = {"height": height, "width": width}
-    largest = 3 * max(4 * each.numbers for each in maps(config.model_copy(update=size)))
+    largest = 3 * copies(config) * max(4 * each.numbers for each in maps(config.model_copy(update=size)))
     if largest > MEMORY:
         raise ResourceError(
             f"clips of {config.frames} frames of {width}×{height} would take about {largest / 2**30:.1f} GiB, more "

@@ -1,18 +1,21 @@
 """What needs no training, carried out: hidden pixels interpolated in time, noise taken off by a filter of cosines."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from theodolite.video_unet.cosine_code import along_every_axis, cosines
 
 Array = NDArray[np.float64]
+Clips = TypeVar("Clips", bound=NDArray[np.floating])
 
 
-def interpolated(given: Array, hidden: NDArray[np.bool_]) -> Array:
+def interpolated(given: Clips, hidden: NDArray[np.bool_]) -> Clips:
     """Return clips (n, frames, height, width, channels) with their hidden pixels interpolated linearly in time.
 
     All places of a clip that are hidden in the same frames are one product with a matrix; a place that is always hidden
-    gets the mean visible colour.
+    gets the mean visible colour, and mid-grey where the whole clip is hidden.
     """
     made = given.copy()
     for clip, result, where in zip(given, made, hidden, strict=True):
@@ -21,7 +24,7 @@ def interpolated(given: Array, hidden: NDArray[np.bool_]) -> Array:
         for which, pattern in enumerate(patterns.T):
             here = number.ravel() == which
             if pattern.all():
-                filled[:, here] = clip[~where].mean(axis=0)
+                filled[:, here] = clip[~where].mean(axis=0) if not where.all() else 0.5
             else:
                 filled[:, here] = np.tensordot(_between(pattern), places[:, here], axes=1)
     return made

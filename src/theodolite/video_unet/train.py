@@ -12,9 +12,11 @@ from theodolite.engine.task import Part, Step, Task
 from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.runs import RunFolder
 from theodolite.video_unet.config import VideoUNetConfig, VideoUNetTraining
-from theodolite.video_unet.corruption import HIDDEN, cells, hidden_pixels
+from theodolite.video_unet.corruption import cells, hidden_pixels
 from theodolite.video_unet.losses import Clip, reconstruction_loss, to_tensor
 from theodolite.video_unet.model import VideoUNet
+from theodolite.video_unet.restoration import Hidden, restored
+from theodolite.video_unet.restored import interpolated
 from theodolite.video_unet.samples import Samples, samples
 
 WARM_UP = 10
@@ -51,6 +53,9 @@ class VideoUNetTask(Task):
             for network in self.networks.values()
             for tensor in network.parameters()
         ]
+        if config.corruption != "none":  # the correction begins as none
+            for network in self.networks.values():
+                torch.nn.init.zeros_(network.get_parameter("head.weight"))
         self.optimizers = {"adam": torch.optim.Adam(groups, lr=training.learning_rate, betas=(0.9, 0.99))}
 
     def step(self, at: Step) -> Mapping[str, float]:
@@ -67,29 +72,30 @@ class VideoUNetTask(Task):
 
     def _losses(self, part: Part) -> Mapping[str, Tensor]:
         clips = to_tensor(self.clips.draw(part.ids.tolist()), part.device)
-        given = corrupted(self.config, clips, part)
-        # over the whole clip, hidden or not: what is visible must be kept, too
+        given, hidden = corrupted(self.config, clips, part)
+        # what is visible is kept as it is, so that only hidden pixels have an error to learn from
         losses = {
-            f"loss_{name}": reconstruction_loss(self.config, network(given), clips)
+            f"loss_{name}": reconstruction_loss(self.config, restored(self.config, network, given, hidden), clips)
             for name, network in self.networks.items()
         }
         # the networks share no weight, so the gradient of the sum is that of each loss for its own network
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
 
-def corrupted(config: VideoUNetConfig, clips: Clip, part: Part) -> Clip:
-    """Return clips as networks are shown them in training: what is hidden, and noise, are drawn anew every step.
+def corrupted(config: VideoUNetConfig, clips: Clip, part: Part) -> tuple[Clip, Hidden | None]:
+    """Return clips as networks are shown them in training, and what of them is hidden; drawn anew every step.
 
     Each clip's draw depends on seed, step and sample alone, so that a resumed run, or one of many processes, sees the
     same.
     """
     if config.corruption == "none":
-        return clips
+        return clips, None
     if config.corruption == "noise":
-        return clips + config.level * part.normal("noise", *clips.shape[1:])
+        return clips + config.level * part.normal("noise", *clips.shape[1:]), None
     draws = part.uniform("hidden", math.prod(cells(config))).cpu().numpy()
-    hidden = torch.from_numpy(hidden_pixels(config, draws)).to(clips.device)
-    return clips.masked_fill(hidden[:, None], HIDDEN)
+    hidden = hidden_pixels(config, draws)
+    filled = interpolated(clips.movedim(1, -1).cpu().numpy(), hidden)
+    return torch.from_numpy(filled).to(clips).movedim(-1, 1), torch.from_numpy(hidden).to(clips.device)
 
 
 def initial_size(tensor: Tensor) -> float:

@@ -13,6 +13,7 @@ from theodolite.kernel.runs import RunFolder
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.corruption import Hidden, Shown, shown
 from theodolite.video_unet.model import VideoUNet
+from theodolite.video_unet.restoration import restored
 from theodolite.video_unet.samples import Clips
 
 Array = NDArray[np.float64]
@@ -55,7 +56,7 @@ class Trained:
         load_weights(run, dict(networks))
         original = held_out / 255.0
         seen = shown(config, original)
-        made = {name: _reconstructed(network, seen.given) for name, network in networks.items()}
+        made = {name: _restored(config, network, seen) for name, network in networks.items()}
         psnr = {name: clip_psnr(original, each) for name, each in made.items()}
         hidden = seen.hidden
         of_hidden = {} if hidden is None else {name: hidden_psnr(original, x, hidden) for name, x in made.items()}
@@ -66,14 +67,15 @@ class Trained:
         return self.psnr["with_skips"] - self.psnr["without_skips"]
 
 
-def _reconstructed(network: VideoUNet, clips: Array) -> Array:
+def _restored(config: VideoUNetConfig, network: VideoUNet, seen: Shown) -> Array:
     device = best_device()
     network.to(device)
     parts = []
-    for start in range(0, len(clips), BATCH):
-        given = torch.from_numpy(clips[start : start + BATCH].astype(np.float32)).to(device)
+    for start in range(0, len(seen.given), BATCH):
+        given = torch.from_numpy(seen.given[start : start + BATCH].astype(np.float32)).to(device)
+        hidden = None if seen.hidden is None else torch.from_numpy(seen.hidden[start : start + BATCH]).to(device)
         with torch.inference_mode():
-            made = network(given.movedim(-1, 1))
+            made = restored(config, network, given.movedim(-1, 1), hidden)
         parts.append(made.clamp(0.0, 1.0).movedim(1, -1).cpu().numpy().astype(np.float64))
     network.cpu()
     return np.concatenate(parts)
