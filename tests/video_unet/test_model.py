@@ -1,4 +1,4 @@
-"""The network itself: one number by hand, the up-convolution as a matrix, any size, and what initial weights keep."""
+"""The network itself: one number by hand, the up-convolution as a matrix, any size."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from beartype import beartype
 from jaxtyping import TypeCheckError, jaxtyped
-from tests.tolerances import assert_identity, assert_sampling, assert_single
+from tests.tolerances import assert_identity, assert_single
 
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.model import VideoUNet, fit
@@ -97,28 +97,6 @@ def test_fit_crops_and_pads_the_end():
     assert_identity(fit(x, x.shape[2:]).numpy(), x.numpy())
 
 
-def test_initial_weights_keep_the_power_of_a_map():
-    """He et al. 2015: over many draws, mean square in = mean square out, for a convolution and its rectifier."""
-    torch.manual_seed(1)
-    x = torch.randn(1, 8, 6, 6, 6)
-    ratios = []
-    for _ in range(60):
-        convolution = VideoUNet(VideoUNetConfig(base=8, stages=1, channels=8)).encoders[0].convolutions[0]
-        inside = torch.relu(convolution(x))[..., 1:-1, 1:-1, 1:-1]
-        ratios.append((inside.square().mean() / x.square().mean()).item())
-    assert_sampling(ratios, 1.0)
-
-
-def test_initial_weights_of_an_up_convolution_keep_the_power():
-    torch.manual_seed(2)
-    x = torch.rand(1, 16, 2, 2, 2)
-    raised = [
-        VideoUNet(VideoUNetConfig(base=8, stages=1)).decoders[0].up(x).square().mean() / x.square().mean()
-        for _ in range(60)
-    ]
-    assert_sampling([each.item() for each in raised], 1.0)
-
-
 def test_shapes_are_checked():
     """The annotations are true of real calls, and refuse a clip without its batch axis."""
     checked = jaxtyped(typechecker=beartype)(VideoUNet.forward)
@@ -162,7 +140,7 @@ def test_repetition_and_convolution_is_one_convolution_of_a_larger_map():
 
 def test_repetition_leaves_no_checkerboard():
     """Of a constant map: a transposed convolution writes its taps as a pattern, repetition and convolution do not."""
-    even = torch.ones(1, 4, 4, 4, 4, dtype=torch.float64)
+    even = torch.arange(1.0, 5.0, dtype=torch.float64)[:, None, None, None].square().expand(1, 4, 4, 4, 4)
     inside = {
         up: build(base=2, stages=1, up=up).decoders[0].up(even)[..., 1:-1, 1:-1, 1:-1]
         for up in ("transposed", "resize")
@@ -179,22 +157,3 @@ def test_kernels_and_pools_along_each_axis():
     assert network(clip).shape == clip.shape
     # kernels of one frame and no pooling over frames: every frame is by itself
     assert_identity(network(clip)[:, :, 2:3].detach().numpy(), network(clip[:, :, 2:3]).detach().numpy())
-
-
-def test_initial_weights_of_a_resized_map_keep_its_power():
-    """In the mean over draws, for inputs that do not hang together; repetition makes neighbours equal, though."""
-    torch.manual_seed(3)
-    x = torch.randn(1, 16, 4, 4, 4)
-    raised = [
-        VideoUNet(VideoUNetConfig(base=8, stages=1, up="resize"))
-        .decoders[0]
-        .up(x)[..., 1:-1, 1:-1, 1:-1]
-        .square()
-        .mean()
-        / x.square().mean()
-        for _ in range(60)
-    ]
-    inside = torch.nn.functional.interpolate(x, scale_factor=2)
-    kernel = torch.ones(1, 16, 3, 3, 3)
-    power = torch.nn.functional.conv3d(inside.square(), kernel).mean() / kernel.numel() / x.square().mean()
-    assert_sampling([each.item() for each in raised], power.item())

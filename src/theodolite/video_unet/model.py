@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from theodolite.engine.convolution import Conv3d, ConvTranspose3d
 from theodolite.video_unet.config import Size, VideoUNetConfig
+from theodolite.video_unet.initial_weights import MID_GREY, Signals, draw, draw_block, plain, see_from
 
 Clip = Float[Tensor, "batch channels frames height width"]
 Deep = Float[Tensor, "batch deep_channels deep_frames deep_height deep_width"]
@@ -118,9 +119,24 @@ class VideoUNet(nn.Module):
 
         self.head = Conv3d(widths[0], config.channels, (1, 1, 1))
 
-        for name, part in self.named_modules():
-            # no rectifier follows an up-convolution
-            _keep_power(part, rectified=not name.endswith("up.1"))
+        self._draw_weights(config)
+
+    def _draw_weights(self, config: VideoUNetConfig) -> None:
+        """Draw initial weights block by block, in the order of `forward`; see `initial_weights`."""
+        reads, skips = plain(config.channels), []
+        for encoder in self.encoders:
+            reads = draw_block(encoder.get_submodule("convolutions"), reads)
+            skips.append(reads)
+        reads = draw_block(self.bottleneck, reads)
+        for decoder in self.decoders:
+            reads, skip = _draw_up(decoder, reads), skips.pop()
+            if config.skips:
+                reads = torch.block_diag(reads, skip)  # type: ignore[no-untyped-call]
+            reads = draw_block(decoder.get_submodule("convolutions"), reads)
+        draw(self.head, reads, plain(config.channels))
+        see_from(MID_GREY, self.encoders[0].get_submodule("convolutions.0"))
+        # corrupted clips are corrected by what the network adds to them
+        nn.init.constant_(self.head.get_parameter("bias"), MID_GREY if config.corruption == "none" else 0.0)
 
     def forward(self, clip: Clip) -> Clip:
         """Reconstruct clips with values in [0, 1]; the result has the same shape and is not clamped."""
@@ -136,16 +152,13 @@ class VideoUNet(nn.Module):
         return reconstruction
 
 
-def _keep_power(part: nn.Module, *, rectified: bool) -> None:
-    """Draw weights so that a map's mean square is, on average, that of the map before it (He et al. 2015)."""
-    if isinstance(part, nn.Conv3d):
-        # a rectifier halves the power, so the variance is 2/fan-in
-        nn.init.kaiming_normal_(part.weight, nonlinearity="relu" if rectified else "linear")
-        nn.init.constant_(part.get_parameter("bias"), 0.0)
-    if isinstance(part, nn.ConvTranspose3d):
-        # windows do not overlap: each output is one tap of every input channel, and no rectifier follows
-        nn.init.normal_(part.weight, std=part.in_channels**-0.5)
-        nn.init.constant_(part.get_parameter("bias"), 0.0)
+def _draw_up(decoder: nn.Module, reads: Signals) -> Signals:
+    """Draw an up-convolution, which nothing rectifies; return how its channels carry signals."""
+    up = decoder.get_submodule("up")
+    layer = up[1] if isinstance(up, nn.Sequential) else up
+    writes = plain(layer.get_parameter("bias").numel())
+    draw(layer, reads, writes)
+    return writes
 
 
 def fit(x: Deep, size: torch.Size) -> Clip:
