@@ -7,6 +7,7 @@ from tests.launched import run
 from tests.video_unet.conftest import TINY
 
 from theodolite import families
+from theodolite.cli import main
 from theodolite.data.clips import clip
 from theodolite.data.videos import write_video
 from theodolite.kernel.errors import InterruptedRun
@@ -71,3 +72,28 @@ def test_other_films_give_other_weights(films, weights, tmp_path):
     write_video(tmp_path / "films" / "0.mp4", clip(0, 7, 40, 24, 32), 10)
     others = trained(tmp_path / "films", tmp_path / "run")
     assert any(not torch.equal(others[name], weights[name]) for name in weights)
+
+
+def test_what_is_wrong_with_files_is_printed_when_training_ends(films, tmp_path, capsys):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (folder / "0.mp4").write_bytes((films / "0.mp4").read_bytes())
+    (folder / "bad\x1b[31m.mp4").write_text("no video")
+    fields = TINY | {"data": str(folder), "steps": 1, "device": "cpu"}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
+    with pytest.raises(SystemExit) as ended:
+        main(["video-unet", "train", "--no-compare-skips", *words, "--out", str(tmp_path / "run")])
+    assert ended.value.code == 0
+    told = capsys.readouterr()
+    (line,) = [line for line in told.err.splitlines() if line.startswith("theodolite: left out: ")]
+    assert "bad\\x1b[31m.mp4 cannot be read as a video" in line
+    assert told.out.startswith("trained: ")
+
+
+def test_a_bad_film_leaves_no_run_behind(tmp_path, capsys):
+    (tmp_path / "bad.mp4").write_text("no video")
+    with pytest.raises(SystemExit) as ended:
+        main(["video-unet", "train", "--data", str(tmp_path / "bad.mp4"), "--out", str(tmp_path / "run")])
+    assert ended.value.code == 3
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
