@@ -1,0 +1,206 @@
+"""The video U-Net beside one of MONAI's blocks: milliseconds a clip, medians, all sides in turn.
+
+Run: python benchmarks/video_unet_speed.py [REPEATS] [THREADS]     writes video_unet_speed.md beside itself
+
+MONAI's side is made of the blocks of its BasicUNet (two convolutions, pooling, transposed convolution and joining),
+with rectifiers and no norm, as ours: equal channels, kernels, depths, rounding, and multiply-adds, which are counted on
+both. Training is loss, gradients and a step of Adam on one clip, in bfloat16 by autocast on both sides.
+"""
+
+import platform
+import statistics
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import monai
+import torch
+from monai.networks.nets import BasicUNet, DynUNet, UNet
+from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from theodolite.video_unet.config import VideoUNetConfig
+from theodolite.video_unet.model import VideoUNet
+
+SIZES = ((10, 32, 32), (16, 128, 128))
+BASE, STAGES, CHANNELS = 32, 3, 3
+MATRIX = 4096
+BARS = {
+    ("like for like", "inference", (16, 128, 128)): 1.3,
+    ("like for like", "inference", (10, 32, 32)): 1.3,
+    ("float32", "inference", (16, 128, 128)): 4.5,
+    ("float32", "inference", (10, 32, 32)): 2.5,
+    ("float32", "training", (16, 128, 128)): 3.5,
+    ("float32", "training", (10, 32, 32)): 2.3,
+}
+SHARE = 0.8
+"""Of the rate of a product of matrices in bfloat16."""
+
+
+class Blocks(nn.Module):
+    """MONAI's blocks in the order of its BasicUNet, as deep and as wide as ours."""
+
+    def __init__(self):
+        super().__init__()
+        wide = [BASE * 2**stage for stage in range(STAGES + 1)]
+        usual = {"act": "relu", "norm": None, "bias": True}
+        self.first = TwoConv(3, CHANNELS, wide[0], **usual)
+        self.down = nn.ModuleList([Down(3, a, b, **usual) for a, b in pairwise(wide)])
+        self.up = nn.ModuleList([UpCat(3, 2 * a, a, a, **usual) for a in reversed(wide[:-1])])
+        self.head = nn.Conv3d(wide[0], CHANNELS, 1)
+
+    def forward(self, x):
+        """Reconstruct a clip."""
+        skips = [self.first(x)]
+        for down in self.down:
+            skips.append(down(skips[-1]))
+        x = skips.pop()
+        for up in self.up:
+            x = up(x, skips.pop())
+        return self.head(x)
+
+
+def ours():
+    """Our network, rounding down as MONAI's pooling does."""
+    return VideoUNet(VideoUNetConfig(base=BASE, stages=STAGES, channels=CHANNELS, rounding="down", frames=10))
+
+
+def inference(network, clip, dtype):
+    """A function that reconstructs one clip."""
+    network, clip = network.to(dtype).eval(), clip.to(dtype)
+    if isinstance(network, VideoUNet) and dtype == torch.bfloat16:
+        network = network.to(memory_format=torch.channels_last_3d)
+
+    def run():
+        with torch.inference_mode():
+            return network(clip)
+
+    return run
+
+
+def training(network, clip, dtype):
+    """A function that does one step of training."""
+    adam = torch.optim.Adam(network.parameters(), 1e-4, fused=True)
+
+    def run():
+        adam.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            made = network(clip)
+        (made.float() - clip).square().mean().backward()
+        adam.step()
+
+    return run
+
+
+def multiply_adds(network, clip):
+    """Of one clip, by torch's own counter."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.to("meta")(clip.to("meta"))
+    return counter.get_total_flops() // 2
+
+
+def product():
+    """A function that multiplies two large matrices in bfloat16."""
+    left, right = (torch.randn(MATRIX, MATRIX).bfloat16() for _ in range(2))
+    return lambda: left @ right
+
+
+def times(sides, repeats):
+    """Seconds of each side, (wall, processor), in turn; the first two turns are not counted."""
+    found = {name: [] for name in sides}
+    for turn in range(repeats + 2):
+        for name, run in sides.items():
+            began = time.perf_counter(), time.process_time()
+            run()
+            ended = time.perf_counter(), time.process_time()
+            if turn > 1:
+                found[name].append([b - a for a, b in zip(began, ended, strict=True)])
+    return {name: tuple(map(statistics.median, zip(*each, strict=True))) for name, each in found.items()}
+
+
+def refusals():
+    """What MONAI's own networks say to a clip of 10 x 32 x 32."""
+    clip = torch.rand(1, CHANNELS, 10, 32, 32)
+    kernels, strides = [3] * 4, [1, 2, 2, 2]
+    networks = {
+        "UNet": lambda: UNet(3, CHANNELS, CHANNELS, channels=(32, 64, 128, 256), strides=(2, 2, 2)),
+        "DynUNet": lambda: DynUNet(3, CHANNELS, CHANNELS, kernels, strides, strides[1:]),
+        "BasicUNet": lambda: BasicUNet(3, CHANNELS, CHANNELS),
+    }
+    found = {}
+    for name, build in networks.items():
+        try:
+            found[name] = f"gives {tuple(build()(clip).shape)}"
+        except (RuntimeError, ValueError) as error:
+            found[name] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    found["theodolite"] = f"gives {tuple(ours()(clip).shape)}"
+    return found
+
+
+def main(repeats, threads):
+    """Measure and write the tables."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    builders = {"MONAI": Blocks, "theodolite": ours}
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    rows, met = [], []
+    for size in SIZES:
+        clip = torch.rand(1, CHANNELS, *size)
+        work = {name: multiply_adds(build(), clip) for name, build in builders.items()}
+        if len(set(work.values())) > 1:
+            raise SystemExit(f"not equal: {work}")
+        macs = work["theodolite"]
+        for kind, make in (("inference", inference), ("training", training)):
+            sides = {(n, d): make(builders[n](), clip, dtypes[d]) for n in builders for d in dtypes}
+            # a large product between the sides, for the rate of the same minutes
+            found = times(sides | {"product": product()}, repeats)
+            rate = 2 * MATRIX**3 / found["product"][0]
+            for side in sides:
+                wall, processor = found[side]
+                share = 2 * macs / wall / rate if kind == "inference" else None
+                rows.append((size, kind, *side, wall, processor, share))
+                if share and side == ("theodolite", "bfloat16") and size == SIZES[-1]:
+                    told = f"of a product's {rate / 1e9:,.0f} · 10⁹ operations a second"
+                    met.append((f"{by(size)}: share of the rate of matrices, {told}", share, SHARE))
+            for told, peer in (("like for like", "bfloat16"), ("float32", "float32")):
+                ratio = found["MONAI", peer][0] / found["theodolite", "bfloat16"][0]
+                met.append((f"{by(size)}, {kind}, against MONAI in {peer}", ratio, BARS.get((told, kind, size))))
+    write(rows, met, refusals(), repeats, threads)
+
+
+def by(size):
+    """Write a size."""
+    return " × ".join(map(str, size))
+
+
+def write(rows, met, refused, repeats, threads):
+    """Write the tables beside this file."""
+    lines = [
+        f"{time.strftime('%Y-%m-%d')}, {threads} threads, {platform.machine()}, python {platform.python_version()}, "
+        f"torch {torch.__version__}, MONAI {monai.__version__}",
+        "",
+        f"One clip of 3 channels, {STAGES} stages of two convolutions, {BASE} channels at the finest; medians of "
+        f"{repeats}, all sides in turn. Share: nominal multiply-adds, each two operations, a second, of the rate of a "
+        f"{MATRIX} × {MATRIX} product in bfloat16 measured in the same turns.",
+        "",
+        "| frames × height × width | | | in | wall, ms | processor, ms | share |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for size, kind, name, dtype, wall, processor, share in rows:
+        told = "" if share is None else f"{share:.0%}"
+        lines.append(f"| {by(size)} | {kind} | {name} | {dtype} | {1e3 * wall:.1f} | {1e3 * processor:.1f} | {told} |")
+    lines += ["", "| theodolite in bfloat16 | measured | at least |", "|---|---|---|"]
+    for what, value, bar in met:
+        mark = "" if bar is None else f"{bar:g}" if value >= bar else f"{bar:g}: missed"
+        lines.append(f"| {what} | {value:.2f} | {mark} |")
+    lines += ["", "A clip of 1 × 3 × 10 × 32 × 32, given to each network as it comes:", ""]
+    lines += [f"- {name}: {what}" for name, what in refused.items()]
+    text = "\n".join(lines) + "\n"
+    Path(__file__).with_suffix(".md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 9, int(sys.argv[2]) if len(sys.argv) > 2 else 2)
