@@ -100,6 +100,16 @@ def test_the_cosine_code_of_the_plan_is_the_one_carried_out():
         assert_identity(psnr, -10 * np.log10(error).mean())
 
 
+def test_components_fitted_to_more_clips_keep_more_of_others():
+    config = VideoUNetConfig(**{**SMALL, "clips": 300, "held_out": 20})
+    few, many = baseline(config, 64), baseline(config, 64, times=2)
+    assert (few.fitted, many.fitted) == (128, 256)
+    assert few.principal_sizes == many.principal_sizes == (16, 64)
+    assert all(more > less for less, more in zip(few.principal, many.principal, strict=True))
+    assert few.constant_uncertainty > 0
+    assert baseline(config, 64, times=9).fitted == 300
+
+
 def test_the_cosine_basis_is_orthonormal():
     basis = cosines(10)
     assert_identity(basis @ basis.T, [[float(i == j) for j in range(10)] for i in range(10)])

@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 NUMBERS = 2**23
 """So many numbers of clips are transformed at most, for a plan to stay a matter of a second."""
 FITTED = 128
-"""So many training clips the codes are fitted to, at most."""
+"""So many training clips the codes of a plan are fitted to, at most."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,10 @@ class Restored:
 
 @dataclass(frozen=True)
 class Baseline:
-    """Mean PSNR in dB over held-out clips, by code size; and that of one constant colour, with its 95% half-width."""
+    """Mean PSNR in dB over held-out clips, by code size; and that of one constant colour, with its 95% half-width.
+
+    `clips` are those held out, `fitted` the training clips that the codes were fitted to.
+    """
 
     sizes: tuple[int, ...]
     cosine: tuple[float, ...]
@@ -47,22 +50,26 @@ class Baseline:
     constant: float
     constant_uncertainty: float
     clips: int
+    fitted: int
     restored: Restored | None = None
 
 
-def baseline_clips(config: VideoUNetConfig) -> tuple[Array, Array] | None:
-    """Return clips in [0, 1] to fit codes to, and others to judge them by; None for files or very large clips."""
+def baseline_clips(config: VideoUNetConfig, times: int = 1) -> tuple[Array, Array] | None:
+    """Return clips in [0, 1] to fit codes to, and others to judge them by; None for files or very large clips.
+
+    To fit to, they are `times` as many as a plan takes, where there are so many.
+    """
     numbers = config.frames * config.height * config.width * config.channels
     affordable = NUMBERS // numbers
     if config.data != EMBEDDED or config.channels not in (1, 3) or affordable < 4:
         return None
-    fitted, judged = min(FITTED, config.clips, affordable // 2), min(config.held_out, affordable // 2)
+    fitted, judged = min(times * min(FITTED, affordable // 2), config.clips), min(config.held_out, affordable // 2)
     return training_clips(config, range(fitted)) / 255.0, held_out_clips(config, judged) / 255.0
 
 
-def baseline(config: VideoUNetConfig, code_size: int) -> Baseline | None:
-    """Return what linear codes reach at powers of four up to `code_size`, and at `code_size`."""
-    clips = baseline_clips(config)
+def baseline(config: VideoUNetConfig, code_size: int, times: int = 1) -> Baseline | None:
+    """Return what linear codes reach at powers of four up to `code_size`, and at `code_size`; see `baseline_clips`."""
+    clips = baseline_clips(config, times)
     if clips is None:
         return None
     fit, judged = clips
@@ -81,6 +88,7 @@ def baseline(config: VideoUNetConfig, code_size: int) -> Baseline | None:
         constant=float(constant.mean()),
         constant_uncertainty=float(1.96 * constant.std(ddof=1) / np.sqrt(len(constant))),
         clips=len(judged),
+        fitted=len(fit),
         restored=_restored(config, fit, judged) if config.corruption != "none" else None,
     )
 

@@ -152,6 +152,6 @@ class VideoUNetTraining(TrainSettings):
     steps: int = Field(150, ge=1, description="optimiser steps in all")
     batch_size: int = Field(2, ge=1, description="clips a step, over all processes")
     learning_rate: float = Field(
-        0.01, gt=0, allow_inf_nan=False, description="largest step of Adam, as a share of a weight's initial size"
+        0.02, gt=0, allow_inf_nan=False, description="largest step of Adam, as a share of a weight's initial size"
     )
     checkpoint_every: int = Field(50, ge=1, description="steps between checkpoints")

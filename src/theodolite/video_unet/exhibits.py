@@ -23,6 +23,8 @@ NAMES = {
     "psnr_cosine_code": "cosine code",
 }
 INTERVAL = "95% interval"
+FITTED_TIMES = 4
+"""Linear codes are fitted to so many times the clips of a plan: from few clips, principal components learn little."""
 WHITE = 0.25
 """Errors from this share of the range of pixels on are shown white."""
 
@@ -102,7 +104,7 @@ def _pixels(values: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 def codes(config: VideoUNetConfig, measured: Measured, code: int) -> tuple[Chart, ...]:
     """Return PSNR against code size: linear codes as curves, the network without skips as a point."""
-    linear = baseline(config, code)
+    linear = baseline(config, code, FITTED_TIMES)
     if linear is None or "psnr_without_skips" not in measured or config.corruption != "none":
         return ()
     point = (float(code), measured["psnr_without_skips"].value)

@@ -50,7 +50,7 @@ def linear_codes(linear: Baseline, networks: dict[str, tuple[float, float]] | No
     return Chart(
         title=f"A linear code of {linear.sizes[-1]:,} numbers keeps {largest}" + (f"; {told}" if told else ""),
         caption=f"Mean PSNR of {linear.clips} held-out clips against the numbers kept of each; dashed codes need no "
-        "network.",
+        f"network and were fitted to {linear.fitted} training clips.",
         layers=tuple(layers),
         x_title="numbers in the code of one clip",
         y_title="PSNR (dB)",
