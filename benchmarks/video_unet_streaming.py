@@ -25,7 +25,7 @@ ERROR, MEMORY, WORK = 1e-6, 1.05, 1.1
 CHUNK = 8
 NETWORKS = ({}, {"skips": False}, {"rounding": "down"}, {"up": "resize"}, {"stages": 2, "kernel": "5,3,3"})
 SIZES = ((40, 32, 32), (33, 35, 46))
-SHORT, SIDE = 48, 96
+SHORT, SIDE = 160, 96  # frames: more than the reach of the network, so that all that waits is there
 
 
 def network(fields, dtype=torch.float32):
