@@ -145,6 +145,7 @@ def _anomalies(
         ),
     ] = None,
     false_alarms: Annotated[float, Parameter(help="share of normal clips that may raise an alarm")] = 0.01,
+    window: Annotated[int | None, Parameter(help="frames scored together [those of a clip of the training]")] = None,
     out: Annotated[Path | None, Parameter(help="folder to write [default: RUN/anomalies/NAME]")] = None,
     force: Force = False,
     json: Json = False,
@@ -155,7 +156,7 @@ def _anomalies(
     opened = open_run(run, FAMILIES["video-unet"])
     fields: dict[str, Any] = {"normal": normal} if normal else {}
     out = out or run / "anomalies" / source.stem
-    found = find_anomalies(opened, source, out, false_alarms=false_alarms, force=force, **fields)
+    found = find_anomalies(opened, source, out, false_alarms=false_alarms, window=window, force=force, **fields)
     report = families.write_report(RunFolder.open(out))
     tell({**found, "report": str(report)}, json)
 

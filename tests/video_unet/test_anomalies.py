@@ -6,15 +6,17 @@ import json
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from tests.tolerances import assert_identity
 
 from theodolite import families
 from theodolite.cli import main
+from theodolite.data.clips import clip
 from theodolite.data.videos import read_video, write_video
 from theodolite.kernel.errors import DataError, UsageError
 from theodolite.theory.conformal import conformal_p_values
 from theodolite.video_unet.anomalies import events, find_anomalies
 from theodolite.video_unet.anomaly_exhibits import annotated
-from theodolite.video_unet.anomaly_scores import Scorer, frame_scores, normal_scores
+from theodolite.video_unet.anomaly_scores import USUAL, Scorer, frame_scores, normal_scores, passing_changes
 
 SIDE, CLIP, RATE = 20, 5, 10
 WELL_FOUND = 0.95
@@ -140,6 +142,83 @@ def test_the_worst_place_of_a_frame_is_its_score(world):
     by_hand = np.sqrt(squared[2, 9:12, 4:7].mean())
     assert abs(heat[2, 10, 5] - by_hand) < 1 / 255  # what is shown was rounded to grey levels
     np.testing.assert_array_equal(frame_scores(heat), [each.max() for each in heat])
+
+
+def test_a_passing_change_is_as_deep_as_the_lower_of_its_ends():
+    """By hand at one place: a slow loop over every frame, and over every wall before and behind it."""
+    random = np.random.default_rng(0)
+    error = np.repeat(np.repeat(random.normal(size=(9, 1, 1, 3)), 6, axis=1), 6, axis=2)  # the same at every place
+    size = np.sqrt((error[:, 0, 0] ** 2).mean(axis=-1))
+    size = size / (np.median(size) + USUAL)
+    walls = {t: min(size[t - 1], size[t]) for t in range(1, 9)}  # wall t stands before frame t
+    by_hand = [
+        min(max((w for at, w in walls.items() if at <= t), default=0), max((w for at, w in walls.items() if at > t),
+                                                                          default=0)) for t in range(9)
+    ]  # fmt: skip
+    heat = passing_changes(error)
+    assert heat.shape == (9, 6, 6)
+    assert_identity(heat[:, 3, 3], by_hand)
+
+
+@pytest.mark.parametrize(("first", "last"), [(2, 2), (3, 6), (1, 7)])
+def test_what_comes_and_goes_is_seen_from_its_first_frame_to_its_last(first, last):
+    error = np.full((10, 12, 12, 3), 1e-3)
+    for end in (first - 1, first, last, last + 1):  # what interpolation makes of them
+        error[end, 4:8, 4:8] = 0.3
+    scores = frame_scores(passing_changes(error))
+    inside = (np.arange(10) >= first) & (np.arange(10) <= last)
+    assert scores[inside].min() > 10 * scores[~inside].max()
+
+
+def test_what_comes_and_stays_is_not_a_passing_change():
+    error = np.full((10, 12, 12, 3), 1e-3)
+    error[4:6, 4:8, 4:8] = 0.3
+    scores = frame_scores(passing_changes(error))
+    assert scores[5:].max() < 1
+
+
+@pytest.fixture(scope="module")
+def filling(tmp_path_factory):
+    """A run that fills in hidden frames of moving clips; steps so few that it is near interpolation."""
+    folder = tmp_path_factory.mktemp("filling")
+    fields = {"corruption": "masked", "corruption_level": 0.2, "frames": CLIP, "height": SIDE, "width": SIDE}
+    small = {"stages": 1, "base": 4, "compare_skips": False}
+    return families.train("video-unet", folder / "run", steps=20, device="cpu", **fields, **small)
+
+
+def test_in_moving_clips_a_square_that_comes_and_goes_is_found(filling, tmp_path):
+    frames = clip(0, 5000, 20, SIDE, SIDE, held_out=True)
+    frames[8:13, 5:13, 6:14] = (250, 40, 220)
+    write_video(tmp_path / "square.mkv", frames, RATE, lossless=True)
+    told = find_anomalies(filling, tmp_path / "square.mkv", tmp_path / "out", false_alarms=0.1, window=20)
+    scores = np.array([float(row["score"]) for row in rows(tmp_path / "out" / "frames.csv")])
+    inside = np.isin(np.arange(20), np.arange(8, 13))
+    assert roc_auc_score(inside, scores) >= WELL_FOUND
+    assert (told["normal_clips"], told["events"]) == (64, 1)
+    (event,) = rows(tmp_path / "out" / "events.csv")
+    assert (event["first_frame"], event["last_frame"]) == ("8", "12")
+
+
+def test_changes_raise_as_many_false_alarms_as_stated_on_average(filling):
+    """The score looks at a whole clip, so clips are counted: other clips than those that set the threshold."""
+    scorer = Scorer.load(filling, 8)
+    usual = normal_scores(filling, scorer, ["held-out"], 100)
+    random, alarms = np.random.default_rng(0), []
+    for _ in range(2000):
+        mixed = random.permutation(usual)
+        alarms.append(conformal_p_values(mixed[:-1], mixed[-1]) <= 0.1)
+    assert len(usual) == 201
+    assert 0.05 < np.mean(alarms) <= 0.1 + 4 * np.sqrt(0.1 * 0.9 / 2000)
+
+
+def test_a_window_that_normal_clips_do_not_have_is_refused(world, tmp_path):
+    run = families.RunFolder.open(world / "run")
+    with pytest.raises(UsageError, match="the clips held out have 5 frames; give videos with --normal"):
+        find_anomalies(run, world / "box.mkv", tmp_path / "out", window=8)
+    with pytest.raises(UsageError, match="--window 0 must be 1 to"):
+        find_anomalies(run, world / "box.mkv", tmp_path / "out", window=0)
+    normal = normal_scores(run, Scorer.load(run, 16), [str(world / "normal")], 1)
+    assert len(normal) == 6 * 80 // 16
 
 
 def test_alarms_in_a_row_are_one_event():

@@ -27,6 +27,8 @@ from theodolite.video_unet.anomaly_scores import HELD_OUT, Scorer, frame_scores,
 Frames = NDArray[np.uint8]
 Array = NDArray[np.float64]
 
+LONGEST_WINDOW = 4096
+
 
 @dataclass(frozen=True)
 class Event:
@@ -63,7 +65,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Window:
-    """As many frames as the network was trained on, scored together; the first few of the last were scored before."""
+    """Frames that are scored together; the first few of the last were scored before."""
 
     frames: Frames
     made: Frames
@@ -83,13 +85,17 @@ def find_anomalies(
     *,
     normal: Sequence[str] = (HELD_OUT,),
     false_alarms: float = 0.01,
+    window: int | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Find what is not normal in a video, and write a folder of tables, videos and a record for a report.
 
-    The video is cut into windows of as many frames as the network was trained on, at the height and width that it was
-    trained on, and each goes through the network as a clip of its own; so do the normal clips. A clip's score is that
-    of its worst frame, a frame's that of its worst place. The threshold is the split-conformal one.
+    The video is cut into windows of as many frames as the network was trained on, or `window`, at the height and width
+    that it was trained on, and each goes through the network as a clip of its own; so do the normal clips. A clip's
+    score is that of its worst frame, a frame's that of its worst place. The threshold is the split-conformal one.
+
+    A plain run sees what it cannot rebuild, wherever it is; best of a camera that stands still. A run that was trained
+    to fill in sees what comes and goes within one window, in moving pictures, too; see `passing_changes`.
 
     The promise: a normal clip raises an alarm, in whichever of its frames, with a probability of at most
     `false_alarms`. It holds where that clip and the normal clips that were given are exchangeable: clips of the same
@@ -109,6 +115,8 @@ def find_anomalies(
         Video files or folders in which all is normal and which were not trained on; or ``held-out``.
     false_alarms : float
         Largest share of normal clips that raise an alarm.
+    window : int or None
+        Frames that are scored together; by default those of a clip of the training.
     force : bool
         Replace the folder.
 
@@ -128,13 +136,15 @@ def find_anomalies(
     """
     if not 0.0 < false_alarms < 1.0:
         raise UsageError(f"--false-alarms {false_alarms:g} is no share; give one between 0 and 1, such as 0.01")
+    if window is not None and not 1 <= window <= LONGEST_WINDOW:
+        raise UsageError(f"--window {window} must be 1 to {LONGEST_WINDOW} frames")
     videos.probe(source)
-    scorer = Scorer.load(run)
+    scorer = Scorer.load(run, window)
     fewest = fewest_scores(false_alarms)
     usual = normal_scores(run, scorer, list(normal), fewest)
     if len(usual) < fewest:
         raise UsageError(
-            f"--false-alarms {false_alarms:g} needs at least {fewest} normal clips of {scorer.config.frames} frames, "
+            f"--false-alarms {false_alarms:g} needs at least {fewest} normal clips of {scorer.window} frames, "
             f"and there are {len(usual)}; give more, or --false-alarms {_up(1 / (len(usual) + 1)):g}"
         )
     folder = RunFolder.create(out, "video-unet", scorer.config, None, run.plan, force=force)
@@ -157,7 +167,7 @@ def _examined(scorer: Scorer, source: Path, folder: RunFolder, usual: Array, fal
     videos.write_video(
         out / "annotated.mp4", anomaly_exhibits.annotated(frames, heat, scored.scores, threshold), header.rate
     )
-    clips = math.ceil(len(scored.scores) / scorer.config.frames)
+    clips = math.ceil(len(scored.scores) / scorer.window)
     told = {
         "frames": len(scored.scores),
         "seconds": round(scored.times[-1] + float(1 / header.rate), 3),
@@ -240,7 +250,7 @@ def _heat(scorer: Scorer, source: Path, seen: Decoding, scored: Scored, threshol
 
 def windows(scorer: Scorer, source: Path, seen: Decoding, times: list[float]) -> Iterator[Window]:
     """Cut a video into windows; the last one reaches back so far that it is as long as the others."""
-    length, held, new = scorer.config.frames, list[Frames](), 0
+    length, held, new = scorer.window, list[Frames](), 0
     for frame in read(scorer.config, source, seen):
         times.append(seen.time)
         held, new = [*held[-length + 1 :], frame] if length > 1 else [frame], new + 1

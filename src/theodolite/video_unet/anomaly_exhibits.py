@@ -33,11 +33,11 @@ def of(folder: RunFolder, scored: "Scored", found: Sequence["Event"], threshold:
         made = np.repeat(worst.made, 3, axis=-1) if worst.made.shape[-1] == 1 else worst.made
         shown.append(
             Strip(
-                title=f"The window that is rebuilt worst: error {worst.peak:.3f}, threshold {threshold:.3f}",
-                caption="In step: the video, what the network makes of it, and where they differ; red is twice the "
-                "threshold.",
+                title=f"The window that is least normal: score {worst.peak:.3f}, threshold {threshold:.3f}",
+                caption="In step: the video, what the network makes of it, and the score of each place; white is "
+                "twice the threshold.",
                 array=folder.save_array("anomaly", np.stack([worst.frames, made, heat])),
-                row_names=("original", "rebuilt", "error"),
+                row_names=("original", "rebuilt", "score"),
             )
         )
     return tuple(shown)
@@ -51,21 +51,21 @@ def over_time(scored: "Scored", found: Sequence["Event"], threshold: float) -> C
     line = {
         "time": times[begins].tolist(),
         "score": np.maximum.reduceat(scores, begins).tolist(),
-        "series": ["largest error"] * len(begins),
+        "series": ["largest score"] * len(begins),
     }
     share = float(np.mean(scores > threshold))
     events = "event" if len(found) == 1 else "events"
     return Chart(
         title=f"{share:.1%} of the frames are rebuilt worse than normal ones, in {len(found)} {events}",
-        caption="Error of the worst place of every frame; dashed, the threshold from normal clips.",
+        caption="Score of the worst place of every frame; dashed, the threshold from normal clips.",
         layers=(
             Layer(mark="line", columns=line, x="time", y="score", color="series"),
             Layer(mark="rule", columns={"threshold": [threshold], "series": ["threshold"]}, y="threshold",
                   color="series", dashed=True),
         ),
         x_title="time (s)",
-        y_title="error (root mean square)",
-        roles={"threshold": "theory", "largest error": "generated"},
+        y_title="score",
+        roles={"threshold": "theory", "largest score": "generated"},
     )  # fmt: skip
 
 
