@@ -41,7 +41,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         If the disk is full or the folder cannot be written. The old content is still there then, unless only the
         last act failed, to make the folder's new entry durable: then the new content is.
     """
-    draft = path.with_name(path.name + _DRAFT)
+    draft = draft_of(path)
     kept = "the old file is intact"
     try:
         draft.unlink(missing_ok=True)
@@ -51,14 +51,19 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
         kept = "the new file is there, but may not survive a power failure"
-        _fsync_folder(path.parent)
+        fsync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):  # the first failure is the one to report
             draft.unlink(missing_ok=True)
         raise ResourceError(why_not_written(path, len(content), error, kept)) from None
 
 
-def _fsync_folder(folder: Path) -> None:
+def draft_of(path: Path) -> Path:
+    """Return the name under which a file is written until it is whole."""
+    return path.with_name(path.name + _DRAFT)
+
+
+def fsync_folder(folder: Path) -> None:
     """Put on disk which files a folder names: the power may fail right after a rename, and undo it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
