@@ -1,6 +1,9 @@
 """Tiles and strips against two other readers, and damaged ones."""
 
+import resource
 import struct
+import sys
+import time
 import zlib
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 from PIL import Image
 
 from theodolite.data.large_images import open_image
-from theodolite.kernel.errors import DataError
+from theodolite.kernel.errors import DataError, ResourceError, TheodoliteError
 
 tifffile = pytest.importorskip("tifffile")
 RNG = np.random.default_rng(0)
@@ -70,10 +73,18 @@ def test_orders_of_bytes_predictors_and_planes_are_those_of_tifffile(tmp_path, o
         np.testing.assert_array_equal(_whole(tmp_path / "a.tif"), pixels)
 
 
-def test_a_single_strip_and_the_files_of_pillow_are_read(tmp_path):
-    for compression in ("raw", "tiff_adobe_deflate", "tiff_lzw", "packbits", "zstd"):
+def test_a_single_strip_and_the_files_of_pillow_are_read(tmp_path, pyvips):
+    for compression in ("raw", "tiff_adobe_deflate", "tiff_lzw", "packbits"):
         Image.fromarray(SMOOTH).save(tmp_path / "a.tif", compression=compression)
         np.testing.assert_array_equal(_whole(tmp_path / "a.tif"), SMOOTH)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "packbits"])
+def test_without_the_extra_one_line_says_what_to_install(tmp_path, monkeypatch, compression):
+    monkeypatch.setitem(sys.modules, "pyvips", None)
+    Image.fromarray(SMOOTH).save(tmp_path / "a.tif", compression=compression)
+    with pytest.raises(ResourceError, match=r"a\.tif: .* in TIFF needs pyvips: pip install 'theodolite\[hires\]'"):
+        open_image(tmp_path / "a.tif")
 
 
 def test_white_may_be_zero_and_labels_are_as_stored(tmp_path):
@@ -124,7 +135,7 @@ def _damaged(path, compression, tile, hurt, pyvips):
 
 @pytest.mark.parametrize("compression", ["deflate", "lzw", "jpeg"])
 @pytest.mark.parametrize("what", ["zeros at the end", "all zeros", "noise"])
-def test_a_damaged_tile_is_named_and_the_others_are_read(tmp_path, pyvips, compression, what):
+def test_a_damaged_tile_is_named_and_the_others_are_read(tmp_path, pyvips, capfd, compression, what):
     def hurt(content):
         if what == "all zeros":
             return bytes(len(content))
@@ -139,6 +150,7 @@ def test_a_damaged_tile_is_named_and_the_others_are_read(tmp_path, pyvips, compr
             image.window(64, 128, 10, 5)
         with pytest.raises(DataError, match=r"a\.tif: tile \(row 1, column 2\)"):
             image.check()
+    assert capfd.readouterr().err == ""  # decoders would like to say more
 
 
 def test_one_bit_anywhere_in_deflate_is_found(tmp_path, pyvips):
@@ -185,3 +197,39 @@ def _counted(function, calls):
         return function(*given)
 
     return counted
+
+
+@pytest.mark.parametrize("compression", ["none", "deflate", "lzw", "packbits", "jpeg"])
+@pytest.mark.parametrize("tile", [True, False])
+def test_mutations_are_read_or_refused_in_one_line_and_nothing_else_is_said(tmp_path, pyvips, capfd, compression, tile):
+    path = tmp_path / "a.tif"
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(SMOOTH))
+    image.tiffsave(str(path), tile=tile, tile_width=64, tile_height=64, compression=compression, pyramid=tile)
+    sound = path.read_bytes()
+    rng = np.random.default_rng(3)
+    messages = []
+    for number in range(30):
+        hurt = bytearray(sound)
+        for _ in range(rng.integers(1, 4)):  # most places are pixels, the directories stand at the end
+            place = int(rng.integers(len(hurt))) if number % 2 else len(hurt) - 1 - int(rng.integers(400))
+            hurt[place] = int(rng.choice([0, 1, 255, rng.integers(256)]))
+        path.write_bytes(hurt)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.process_time()
+        try:
+            _whole_in_windows(path)
+        except TheodoliteError as error:
+            messages.append(str(error))
+        assert time.process_time() - start < 10
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**19  # KiB: 512 MiB
+    assert messages
+    assert all(message.isprintable() for message in messages)
+    assert capfd.readouterr().err == ""
+
+
+def _whole_in_windows(path):
+    """Check the file, and read a band of windows across it, whatever size it claims."""
+    with open_image(path) as image:
+        image.check(1.0)
+        for left in range(0, min(image.width, 1000), 100):
+            image.window(0, left, min(image.height, 100), min(image.width - left, 100))

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from theodolite.data.mapped import NpyPixels
 from theodolite.data.names import said
-from theodolite.data.pictures import MOST_PIXELS, Header, Picture, import_vips, jpeg_header, png_header
-from theodolite.data.tiff import Tiff
+from theodolite.data.pictures import MOST_PIXELS, Header, Picture, jpeg_header, png_header
+from theodolite.data.tiff import COMPRESSIONS, LZW, PACKBITS, Tiff
 from theodolite.data.tiff_tiles import TiffPixels
+from theodolite.data.vips import import_vips
 from theodolite.kernel.errors import DataError, ResourceError, UsageError
 
 FORMATS = {
@@ -252,7 +253,7 @@ class LargeImage:
             header = jpeg_header(os.pread(self._descriptor, size, 0), name)
         _check_budget(header, asked.largest_bytes, name)
         if header.bits == 16 and header.samples > 1:
-            import_vips(name)
+            import_vips(f"{name}: 16-bit colour in PNG")
         picture = Picture(self._descriptor, size, "PNG" if kind == "PNG" else "JPEG", header, name, asked.labels)
         return picture, header.orientation, [(header.height, header.width)]
 
@@ -265,6 +266,8 @@ class LargeImage:
         if others := file.other_images():
             self.notes = (f"{name} holds {others} more images of this size; the first is read",)
         layout = levels[asked.level]
+        if layout.compression in (LZW, PACKBITS):
+            import_vips(f"{name}: {COMPRESSIONS[layout.compression]} in TIFF")
         pixels = TiffPixels(self._descriptor, layout, name, asked.labels, asked.cache_bytes)
         return pixels, layout.orientation, [(each.height, each.width) for each in levels]
 
@@ -283,7 +286,7 @@ def open_image(
     Parameters
     ----------
     path : str or Path
-        A TIFF (tiles or strips; plain, deflate, LZW, PackBits, Zstandard or JPEG; a pyramid), PNG, JPEG or ``.npy``
+        A TIFF (tiles or strips; plain, deflate, LZW, PackBits or JPEG; a pyramid), PNG, JPEG or ``.npy``
         file. The last holds uint8 or uint16 of shape (height, width) or (height, width, 1 to 4).
     level : int
         Which reduction of a pyramid; 0 is the full image.
@@ -294,7 +297,7 @@ def open_image(
     largest_bytes : int
         Budget for a PNG or JPEG file, decoding included, and for one window.
     cache_bytes : int
-        Decoded tiles that are kept. A row of tiles should fit, where windows are read row by row.
+        Most decoded tiles that are kept, two rows of them at most; one should fit, where windows are read in rows.
 
     Raises
     ------
@@ -303,7 +306,7 @@ def open_image(
     UsageError
         If there is no such level, or colour would be made grey.
     ResourceError
-        If 16-bit colour in PNG is to be read and pyvips is not installed.
+        If 16-bit colour in PNG, LZW or PackBits is to be read and pyvips is not installed.
     """
     if channels not in (None, 1, 2, 3, 4):
         raise UsageError(f"channels={channels} is not 1, 2, 3 or 4")

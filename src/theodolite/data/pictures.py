@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from theodolite.data.jpeg import jpeg_structure
-from theodolite.kernel.errors import DataError, ResourceError
+from theodolite.data.vips import decode_png
+from theodolite.kernel.errors import DataError
 
 MOST_PIXELS = 2**27
 MOST_CHUNKS = 2**20
 LARGEST_ANNOTATION = 2**20
-NEEDS_EXTRA = "16-bit colour in PNG needs pyvips: pip install 'theodolite[hires]'"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, for each colour type of PNG
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -194,30 +194,10 @@ class Picture:
         return image
 
     def _by_vips(self, content: bytes) -> NDArray[Any]:
-        pyvips = import_vips(self._name)
         try:
-            image = pyvips.Image.pngload_buffer(content, access="sequential", fail_on="warning")
-            raw = image.write_to_memory()
-        except pyvips.Error as error:
-            raise DataError(f"{self._name} is damaged: {_last_line(error)}") from None
-        if len(raw) != 2 * self.height * self.width * self.channels:
-            raise DataError(f"{self._name} was changed while it was read")
-        return np.frombuffer(raw, dtype=np.uint16).reshape(self.height, self.width, self.channels)
-
-
-def import_vips(name: str) -> Any:
-    """Import pyvips.
-
-    Raises
-    ------
-    ResourceError
-        If it is not there; the line says what to install.
-    """
-    try:
-        import pyvips  # an optional extra
-    except (ImportError, OSError):
-        raise ResourceError(f"{name}: {NEEDS_EXTRA}") from None
-    return pyvips
+            return decode_png(content, (self.height, self.width, self.channels))
+        except ValueError as error:
+            raise DataError(f"{self._name} is damaged: {error}") from None
 
 
 def _orientation(notes: bytes) -> int:
@@ -237,7 +217,3 @@ def _as_orientation(value: Any) -> int:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _last_line(error: BaseException) -> str:
-    return ([line for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1]

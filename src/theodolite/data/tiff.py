@@ -19,11 +19,11 @@ MOST_PIXELS = 2**34
 MOST_CHUNKS = 2**22
 MOST_DIRECTORIES = 4096
 MOST_ENTRIES = 4096
+MOST_LEVELS = 32
 MOST_VALUES = 2**16  # of a tag other than the tables of tiles
-NONE, LZW, JPEG, DEFLATE, PACKBITS, OLD_DEFLATE, ZSTD = 1, 5, 7, 8, 32773, 32946, 50000
+NONE, LZW, JPEG, DEFLATE, PACKBITS, OLD_DEFLATE = 1, 5, 7, 8, 32773, 32946
 COMPRESSIONS = {
     NONE: "none", LZW: "LZW", JPEG: "JPEG", DEFLATE: "deflate", OLD_DEFLATE: "deflate", PACKBITS: "PackBits",
-    ZSTD: "Zstandard",
 }  # fmt: skip
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCC = 0, 1, 2, 3, 6
 ADVICE = "convert it: vips tiffsave IN OUT --tile --compression deflate --bigtiff"
@@ -159,7 +159,8 @@ class Tiff:
         """
         found = [self.layout(self.pages[0])]
         within = [self._page(int(place))[0] for place in self._values(self.pages[0], _SUBDIRECTORIES, ())]
-        for page in within or self.pages[1:]:
+        smaller = [page for page in within or self.pages[1:] if self._size_of(page) < self._size_of(self.pages[0])]
+        for page in smaller[:MOST_LEVELS]:
             try:
                 layout = self.layout(page)
             except DataError:  # a label or a thumbnail in another coding
@@ -170,7 +171,7 @@ class Tiff:
 
     def other_images(self) -> int:
         """Count the pages of the size of the first one: channels, depths or times, which are not read."""
-        sizes = [(self._one(page, _WIDTH, 0), self._one(page, _HEIGHT, 0)) for page in self.pages]
+        sizes = [self._size_of(page) for page in self.pages]
         return sizes[1:].count(sizes[0])
 
     def layout(self, page: "Page") -> Layout:
@@ -306,6 +307,9 @@ class Tiff:
         if len(values) != 1:
             raise DataError(f"{self._name} is damaged: tag {tag} has {len(values)} values; one is needed")
         return int(values[0])
+
+    def _size_of(self, page: "Page") -> tuple[int, int]:
+        return self._one(page, _HEIGHT, 0), self._one(page, _WIDTH, 0)
 
     def _same(self, page: "Page", tag: int, default: int) -> int:
         values = set(self._values(page, tag, (default,)))

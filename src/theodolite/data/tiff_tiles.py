@@ -1,11 +1,10 @@
 """Tiles and strips of a TIFF file, decoded one by one, each checked; a few are kept.
 
 Every tile is handed to its codec alone, with the size that its decoded bytes must have: zlib for deflate, whose
-checksum is verified, Pillow for JPEG and for what libtiff knows besides. No codec sees the file's directories.
+checksum is verified, Pillow for JPEG, libvips for LZW and PackBits. No codec sees the file's directories.
 """
 
 import os
-import struct
 import threading
 import zlib
 from collections import OrderedDict
@@ -14,11 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import JpegImagePlugin, TiffImagePlugin
+from PIL import JpegImagePlugin
 
 from theodolite.data.jpeg import interchangeable, jpeg_structure
 from theodolite.data.tiff import (
-    BLACK_IS_ZERO,
     DEFLATE,
     JPEG,
     NONE,
@@ -27,6 +25,7 @@ from theodolite.data.tiff import (
     WHITE_IS_ZERO,
     Layout,
 )
+from theodolite.data.vips import decompress
 from theodolite.kernel.errors import DataError
 
 HORIZONTAL = 2
@@ -49,11 +48,14 @@ class TiffPixels:
     labels : bool
         Whether numbers are wanted as they are stored; else palettes become colours, and white is the largest.
     cache_bytes : int
-        Decoded tiles kept, those used last.
+        Decoded tiles kept, those used last; never more than two rows of tiles.
     """
 
     def __init__(self, descriptor: int, layout: Layout, name: str, labels: bool, cache_bytes: int) -> None:
-        self.layout, self._descriptor, self._name, self._cache_bytes = layout, descriptor, name, cache_bytes
+        self.layout, self._descriptor, self._name = layout, descriptor, name
+        _, _, columns = layout.chunks.offsets.shape
+        row = layout.chunk_height * columns * layout.chunk_width * layout.samples * layout.bits // 8
+        self._cache_bytes = min(cache_bytes, 2 * row)  # windows read row by row need no more
         self.height, self.width = layout.height, layout.width
         self._colours: NDArray[np.uint8] | None = None
         if layout.colours is not None and not labels:
@@ -160,7 +162,7 @@ def _from_bytes(content: bytes, layout: Layout, shape: tuple[int, int, int], whe
     elif layout.compression in (DEFLATE, OLD_DEFLATE):
         raw = _inflated(content, layout.chunk_height * row_bytes, where)
     else:
-        raw = _by_libtiff(content, layout.compression, row_bytes, rows)
+        raw = decompress(content, layout.compression, row_bytes, rows)
     if len(raw) < needed:
         raise DataError(f"{where} is damaged: {len(raw):,} of {needed:,} bytes are there")
     kind = f"{'>' if layout.big_endian else '<'}u{layout.bits // 8}"
@@ -176,16 +178,3 @@ def _inflated(content: bytes, most: int, where: str) -> bytes:
     if len(raw) > most or not stream.eof:
         raise DataError(f"{where} is damaged: its stream {'is too long' if len(raw) > most else 'does not end'}")
     return raw
-
-
-def _by_libtiff(content: bytes, compression: int, row_bytes: int, rows: int) -> bytes:
-    """Decompress by libtiff, which is given a TIFF file of our own: one strip of grey bytes with these contents."""
-    tags = {
-        256: row_bytes, 257: rows, 258: 8, 259: compression, 262: BLACK_IS_ZERO, 273: 0, 277: 1, 278: rows,
-        279: len(content),
-    }  # fmt: skip
-    tags[273] = 8 + 2 + 12 * len(tags) + 4
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    file = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + content
-    with TiffImagePlugin.TiffImageFile(BytesIO(file)) as image:
-        return image.tobytes()
