@@ -9,7 +9,7 @@ beside the table.
 
 Every run is a process of its own with one thread. Finished ones are kept in the folder and not repeated.
 
-Run: python benchmarks/video_unet_quality.py FOLDER [--parts skips codes] [--codes 32 64 128 256] [--steps 28000]
+Run: python benchmarks/video_unet_quality.py FOLDER [--parts skips codes] [--codes 32 64 128 256] [--steps 10000]
 """
 
 import argparse
@@ -31,7 +31,7 @@ POSITIONS = 32  # of the deepest map, at three stages
 LINEAR = (16, 32, 64, 128, 256, 512)  # numbers of a linear code
 SKIPS = {"compare_skips": False, "steps": 160}
 CODES = {
-    "skips": False, "compare_skips": False, "base": 16, "convs_per_stage": 1, "batch_size": 4, "learning_rate": 0.01,
+    "skips": False, "compare_skips": False, "base": 16, "convs_per_stage": 1, "batch_size": 4, "optimizer": "muon",
     "loss": "squared", "temporal_weight": 0.0, "structural_weight": 0.0, "checkpoint_every": 1000,
 }  # fmt: skip
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where finished runs are kept")
     parser.add_argument("--parts", nargs="*", default=["skips", "codes"], choices=["skips", "codes"])
     parser.add_argument("--codes", nargs="*", type=int, default=[32, 64, 128, 256], choices=LINEAR[1:])
-    parser.add_argument("--steps", type=int, default=28_000, help="of each network without skips")
+    parser.add_argument("--steps", type=int, default=10_000, help="of each network without skips")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:

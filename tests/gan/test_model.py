@@ -49,6 +49,16 @@ def test_generated_digits_stay_on_the_range_of_digits(digits):
     assert set((written * 16).ravel().tolist()) <= set(range(17))
 
 
+@pytest.mark.parametrize(("data", "asked", "spread"), [("ring8", None, 0.5), ("ring8", 0.3, 0.3), ("digits", None, 1)])
+def test_what_is_normal_in_z_has_the_spread_asked_for(data, asked, spread):
+    """A generator made linear shows its z."""
+    config = GANConfig(data=data, spread=asked, reals=200, latent_dim=12, bits=4)
+    generator = build_generator(config, load(config).units)
+    generator.body, generator.last = torch.nn.Identity(), torch.nn.Identity()
+    normal = torch.randn(5, 12)
+    assert_single(generator(normal)[:, 4:], spread * normal[:, 4:])
+
+
 def test_small_scans_are_generated_within_half_a_grain_of_their_range_and_others_without_bounds(digits):
     config, units = digits
     made = []

@@ -104,9 +104,29 @@ def test_the_loop_trains_as_plain_steps_do(tmp_path):
     assert_identity(run.metrics()[0]["step"], 0)
 
 
-@pytest.mark.parametrize("corruption", ["masked", "noise"])
-def test_an_interrupted_run_goes_on_with_the_same_draws(tmp_path, monkeypatch, corruption):
-    fields = {**TINY, "corruption": corruption, "device": "cpu", "steps": 4, "checkpoint_every": 2}
+def test_muon_moves_kernels_and_adam_biases():
+    config = VideoUNetConfig(base=2, optimizer="muon")
+    task = VideoUNetTask(config, VideoUNetTraining(), samples(config))
+    moved = {
+        name: [weight for group in optimizer.param_groups for weight in group["params"]]
+        for name, optimizer in task.optimizers.items()
+    }
+    assert {weight.ndim for weight in moved["muon"]} == {5}
+    assert {weight.ndim for weight in moved["adam"]} == {1}
+    every = {id(weight) for network in task.networks.values() for weight in network.parameters()}
+    assert {id(weight) for weights in moved.values() for weight in weights} == every
+
+
+@pytest.mark.parametrize(("corruption", "optimizer"), [("masked", "adam"), ("noise", "muon")])
+def test_an_interrupted_run_goes_on_with_the_same_draws(tmp_path, monkeypatch, corruption, optimizer):
+    fields = {
+        **TINY,
+        "corruption": corruption,
+        "optimizer": optimizer,
+        "device": "cpu",
+        "steps": 4,
+        "checkpoint_every": 2,
+    }
     whole = families.train("video-unet", tmp_path / "whole", **fields)
     step = VideoUNetTask.step
 

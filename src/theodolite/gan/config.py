@@ -28,6 +28,12 @@ class GANConfig(Settings):
     split_seed: int = Field(0, ge=0, lt=2**32, description="which samples those are, and which a mixture gives")
     latent_dim: int = Field(16, ge=1, le=4096, description="dimensions of z")
     bits: int = Field(8, ge=0, description="how many of them are ±1 by the toss of a coin; the rest are normal")
+    spread: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="standard deviation of the normal ones; by itself 0.5 for vectors, less for narrow modes, else 1",
+    )
     network: Literal["auto", "fully-connected", "convolutional"] = Field(
         "auto", description="auto: convolutional for images of 12 to 128 pixels a side"
     )

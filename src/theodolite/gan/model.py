@@ -13,7 +13,7 @@ from theodolite.gan.pyramid import suits
 from theodolite.gan.sizes import WAVES, architecture
 
 SLOPE = 0.2  # of the rectifier, for negative inputs
-QUIET = 0.5  # of what is normal in z, for vectors: what a coin decides, a part of the data, then stays decided
+QUIET = 0.5  # spread of what is normal in z, for vectors: what a coin decides, a part of the data, stays decided
 
 
 class Residual(nn.Module):
@@ -153,7 +153,8 @@ def build_generator(config: GANConfig, units: Units) -> Generator:
     else:
         body = ResidualMLP(of.latent_dim, of.features, of.width, of.depth)
     bounded = of.kind == "fully-connected" and suits(units.shape) and units.grain > 0
-    return Generator(body, config.bits, QUIET if of.noisy else 1.0, Bounded(units) if bounded else None)
+    spread = config.spread or (QUIET if of.noisy else 1.0)
+    return Generator(body, config.bits, spread, Bounded(units) if bounded else None)
 
 
 def build_discriminator(config: GANConfig, units: Units) -> Discriminator:

@@ -19,6 +19,8 @@ Signals = Float[Tensor, "signals channels"]
 
 MID_GREY = 0.45
 """What clips in [0, 1] are on average, about."""
+LIFT = 1.0
+"""By how much signals, a few tenths large, are raised where channels are too dear to come in pairs."""
 AT_CENTRE = 0.95
 """Share of an output's power that comes through the centre of the kernel."""
 
@@ -60,17 +62,30 @@ def draw(layer: nn.Module, reads: Signals, writes: Signals) -> None:
     bias.zero_()
 
 
-def draw_block(convolutions: nn.Module, reads: Signals) -> Signals:
-    """Draw convolutions that are rectified one after the other; return how the last one's channels carry signals."""
-    for layer in convolutions.children():
-        writes = paired(layer.get_parameter("weight").shape[0])
+def draw_block(convolutions: nn.Module, reads: Signals, *, lifted: bool = False) -> Signals:
+    """Draw convolutions that are rectified one after the other; return how the last one's channels carry signals.
+
+    Where `lifted`, each of the last one's channels holds a signal of its own, `LIFT` above the rectifier's zero.
+    """
+    layers = list(convolutions.children())
+    for layer in layers:
+        outputs = layer.get_parameter("weight").shape[0]
+        writes = plain(outputs) if lifted and layer is layers[-1] else paired(outputs)
         draw(layer, reads, writes)
         reads = writes
+    if lifted:
+        nn.init.constant_(layers[-1].get_parameter("bias"), LIFT)
     return reads
 
 
 @torch.no_grad()
-def see_from(value: float, first: nn.Module) -> None:
-    """Set the first convolution's bias so that it sees, away from borders, how far clips are from a value."""
-    weight, bias = first.get_parameter("weight"), first.get_parameter("bias")
-    bias.copy_(-value * weight.sum(dim=(1, 2, 3, 4)))
+def see_above(value: float, layer: nn.Module) -> None:
+    """Let a layer see, away from borders, how far its input's channels are above a value: by its bias."""
+    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    if isinstance(layer, nn.ConvTranspose3d):  # each output reads one tap, and all are to make the same of the value
+        made = weight.sum(dim=0)
+        alike = made.mean(dim=(1, 2, 3), keepdim=True)
+        weight.sub_((made - alike) / len(weight))
+        bias.copy_(-value * alike.flatten())
+    else:
+        bias.copy_(-value * weight.sum(dim=(1, 2, 3, 4)))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from theodolite.engine.convolution import Conv3d, ConvTranspose3d
 from theodolite.video_unet.config import Size, VideoUNetConfig
-from theodolite.video_unet.initial_weights import MID_GREY, Signals, draw, draw_block, plain, see_from
+from theodolite.video_unet.initial_weights import LIFT, MID_GREY, Signals, draw, draw_block, plain, see_above
 
 Clip = Float[Tensor, "batch channels frames height width"]
 Deep = Float[Tensor, "batch deep_channels deep_frames deep_height deep_width"]
@@ -127,14 +127,17 @@ class VideoUNet(nn.Module):
         for encoder in self.encoders:
             reads = draw_block(encoder.get_submodule("convolutions"), reads)
             skips.append(reads)
-        reads = draw_block(self.bottleneck, reads)
+        # without skips all that is known of a clip passes here: a pair of channels would hold one number of two
+        reads = draw_block(self.bottleneck, reads, lifted=not config.skips)
         for decoder in self.decoders:
             reads, skip = _draw_up(decoder, reads), skips.pop()
             if config.skips:
                 reads = torch.block_diag(reads, skip)  # type: ignore[no-untyped-call]
             reads = draw_block(decoder.get_submodule("convolutions"), reads)
         draw(self.head, reads, plain(config.channels))
-        see_from(MID_GREY, self.encoders[0].get_submodule("convolutions.0"))
+        see_above(MID_GREY, self.encoders[0].get_submodule("convolutions.0"))
+        if not config.skips:
+            see_above(LIFT, _up_convolution(self.decoders[0]))
         # corrupted clips are corrected by what the network adds to them
         nn.init.constant_(self.head.get_parameter("bias"), MID_GREY if config.corruption == "none" else 0.0)
 
@@ -152,10 +155,15 @@ class VideoUNet(nn.Module):
         return reconstruction
 
 
+def _up_convolution(decoder: nn.Module) -> nn.Module:
+    """Return the layer with weights on the way back up."""
+    up = decoder.get_submodule("up")
+    return up[1] if isinstance(up, nn.Sequential) else up
+
+
 def _draw_up(decoder: nn.Module, reads: Signals) -> Signals:
     """Draw an up-convolution, which nothing rectifies; return how its channels carry signals."""
-    up = decoder.get_submodule("up")
-    layer = up[1] if isinstance(up, nn.Sequential) else up
+    layer = _up_convolution(decoder)
     writes = plain(layer.get_parameter("bias").numel())
     draw(layer, reads, writes)
     return writes

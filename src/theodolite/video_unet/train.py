@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from theodolite.engine.loop import fit
+from theodolite.engine.muon import Muon
 from theodolite.engine.schedules import half_cosine
 from theodolite.engine.task import Part, Step, Task
 from theodolite.kernel.launch import is_first_process
@@ -23,6 +24,8 @@ WARM_UP = 10
 """Steps in which the step size rises to its largest."""
 BIAS_SIZE = 0.1
 """Size that a bias is taken to have, for its steps."""
+MUON_SHARE = 0.2
+"""Of Adam's steps: what Muon's may have, all of which go somewhere."""
 LARGEST_GRADIENT = 1.0
 """Norm to which a network's gradient is cut."""
 
@@ -48,26 +51,30 @@ class VideoUNetTask(Task):
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
             self.networks = {name: VideoUNet(settings) for name, settings in config.networks.items()}
-        groups = [
-            {"params": [tensor], "size": initial_size(tensor)}
-            for network in self.networks.values()
-            for tensor in network.parameters()
-        ]
+        weights = [tensor for network in self.networks.values() for tensor in network.parameters()]
+        groups = [{"params": [tensor], "size": initial_size(tensor)} for tensor in weights]
         if config.corruption != "none":  # the correction begins as none
             for network in self.networks.values():
                 torch.nn.init.zeros_(network.get_parameter("head.weight"))
-        self.optimizers = {"adam": torch.optim.Adam(groups, lr=training.learning_rate, betas=(0.9, 0.99))}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        if config.optimizer == "muon":
+            kernels = [group | {"size": MUON_SHARE * group["size"]} for group in groups if group["params"][0].ndim > 1]
+            self.optimizers["muon"] = Muon(kernels, training.learning_rate)
+            groups = [group for group in groups if group["params"][0].ndim == 1]
+        self.optimizers["adam"] = torch.optim.Adam(groups, lr=training.learning_rate, betas=(0.9, 0.99))
 
     def step(self, at: Step) -> Mapping[str, float]:
         """One step: reconstruct a batch with every network, follow the sum of their losses downhill."""
-        adam = self.optimizers["adam"]
-        for group in adam.param_groups:
-            group["lr"] = self.training.learning_rate * group["size"] * rate_share(at.number, at.total)
-        adam.zero_grad()
+        rate = self.training.learning_rate * rate_share(at.number, at.total)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["size"]
+            optimizer.zero_grad()
         means = at.backward(self._losses)
         for network in self.networks.values():
             torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
-        adam.step()
+        for optimizer in self.optimizers.values():
+            optimizer.step()
         return means
 
     def _losses(self, part: Part) -> Mapping[str, Tensor]:
