@@ -79,7 +79,7 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     """
     a, b, c = COEFFICIENTS
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide / (wide.norm() + TINY)
+    x: Tensor = wide / (wide.norm() + TINY)
     for _ in range(ITERATIONS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x

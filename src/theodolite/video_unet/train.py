@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,8 +25,8 @@ WARM_UP = 10
 """Steps in which the step size rises to its largest."""
 BIAS_SIZE = 0.1
 """Size that a bias is taken to have, for its steps."""
-MUON_SHARE = 0.2
-"""Of Adam's steps: what Muon's may have, all of which go somewhere."""
+SHARES = {"adam": 1.0, "muon": 0.2}
+"""Of a step: Muon's, which all go somewhere, bear a smaller one."""
 LARGEST_GRADIENT = 1.0
 """Norm to which a network's gradient is cut."""
 
@@ -51,17 +52,21 @@ class VideoUNetTask(Task):
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
             self.networks = {name: VideoUNet(settings) for name, settings in config.networks.items()}
-        weights = [tensor for network in self.networks.values() for tensor in network.parameters()]
-        groups = [{"params": [tensor], "size": initial_size(tensor)} for tensor in weights]
+        self.optimizers = self._optimizers()
         if config.corruption != "none":  # the correction begins as none
             for network in self.networks.values():
                 torch.nn.init.zeros_(network.get_parameter("head.weight"))
-        self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        if config.optimizer == "muon":
-            kernels = [group | {"size": MUON_SHARE * group["size"]} for group in groups if group["params"][0].ndim > 1]
-            self.optimizers["muon"] = Muon(kernels, training.learning_rate)
-            groups = [group for group in groups if group["params"][0].ndim == 1]
-        self.optimizers["adam"] = torch.optim.Adam(groups, lr=training.learning_rate, betas=(0.9, 0.99))
+
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return Adam, and beside it Muon where that is to move the kernels."""
+        groups: dict[str, list[dict[str, Any]]] = {name: [] for name in SHARES}
+        for network in self.networks.values():
+            for tensor in network.parameters():
+                name = self.config.optimizer if tensor.ndim > 1 else "adam"
+                groups[name].append({"params": [tensor], "size": SHARES[name] * initial_size(tensor)})
+        rate = self.training.learning_rate
+        adam = torch.optim.Adam(groups["adam"], lr=rate, betas=(0.9, 0.99))
+        return {"adam": adam, "muon": Muon(groups["muon"], rate)} if groups["muon"] else {"adam": adam}
 
     def step(self, at: Step) -> Mapping[str, float]:
         """One step: reconstruct a batch with every network, follow the sum of their losses downhill."""
