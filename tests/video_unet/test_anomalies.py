@@ -1,6 +1,7 @@
 """A camera that stands still, balls that roll, and one day a box: found, with no more false alarms than stated."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -219,6 +220,15 @@ def test_a_window_that_normal_clips_do_not_have_is_refused(world, tmp_path):
         find_anomalies(run, world / "box.mkv", tmp_path / "out", window=0)
     normal = normal_scores(run, Scorer.load(run, 16), [str(world / "normal")], 1)
     assert len(normal) == 6 * 80 // 16
+
+
+def test_crops_held_out_are_no_measure_of_whole_frames(world):
+    run = families.RunFolder.open(world / "run")
+    scorer = Scorer.load(run)
+    cut = dataclasses.replace(scorer, config=scorer.config.model_copy(update={"crop": "native"}))
+    with pytest.raises(UsageError, match=r"cut at the videos' own size.* give videos with --normal"):
+        normal_scores(run, cut, ["held-out"], 1)
+    assert len(normal_scores(run, cut, [str(world / "normal")], 1)) == 6 * 80 // CLIP
 
 
 def test_alarms_in_a_row_are_one_event():

@@ -138,6 +138,8 @@ def normal_scores(run: RunFolder, scorer: Scorer, normal: list[str], fewest: int
 
     Raises
     ------
+    UsageError
+        If the clips held out are not like what the video is cut into.
     DataError
         If files are missing, damaged, too short or were trained on.
     """
@@ -162,6 +164,11 @@ def _held_out(run: RunFolder, scorer: Scorer, fewest: int) -> Frames:
     if scorer.window != config.frames:
         raise UsageError(
             f"--window {scorer.window}: the clips held out have {config.frames} frames; give videos with --normal"
+        )
+    if config.crop == "native":
+        raise UsageError(
+            "the clips held out were cut at the videos' own size, and anomalies are looked for in whole frames at "
+            f"{config.height} × {config.width}: those are not alike; give videos with --normal"
         )
     found = samples(config)
     if found.origin.get("sha256") != run.read_json("data.json").get("sha256"):
