@@ -5,8 +5,9 @@ import torch
 from theodolite.data.twins import TwinCanvases
 from theodolite.kernel.runs import RunFolder
 from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
-from theodolite.nested_vit.losses import Truth
+from theodolite.nested_vit.lessons import Lessons, Truth
 from theodolite.nested_vit.model import NestedViT
+from theodolite.nested_vit.objectives import Objective, standard_loss
 from theodolite.nested_vit.plan import plan
 from theodolite.nested_vit.train import train
 
@@ -26,14 +27,26 @@ def built(config, dtype=torch.float64, seed=0):
     return network
 
 
+def taught(config, dtype=torch.float64, seed=0):
+    """The same network with the readers of its region tokens."""
+    lessons = Lessons(built(config, dtype, seed)).to(dtype)
+    assert lessons.training
+    return lessons
+
+
+def target_alone(config, truth):
+    """An objective without asides."""
+    return Objective(standard_loss(truth, config.target, config.patch * config.window, config.num_classes))
+
+
 def random_batch(config, batch, height, width, dtype=torch.float64):
     """Noise with a truth of noise, for images of any size."""
     torch.manual_seed(1)
     side = config.patch * config.window
     windows = batch * -(-height // side) * -(-width // side)
-    target = (batch, height, width) if config.target == "dense" else (batch, 6)
+    target = (batch, height, width) if config.target == "dense" else (batch, config.num_classes)
     truth = Truth(torch.rand(target) > 0.5, torch.rand(windows, 6) > 0.5, torch.rand(windows, 1) > 0.5)
-    return torch.rand(batch, 3, height, width, dtype=dtype), truth
+    return torch.rand(batch, config.channels, height, width, dtype=dtype), truth
 
 
 def canvases(config, count=2, part="train"):

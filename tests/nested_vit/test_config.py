@@ -15,6 +15,13 @@ from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
         ({"size": 31}, "size=31"),
         ({"target": "boxes"}, "target='boxes'"),
         ({"windows": 3}, "unknown setting 'windows'"),
+        ({"memory": "four"}, "memory='four' should be bytes, as in 4GiB or 500MB"),
+        ({"memory": "4XiB"}, "memory='4XiB' should be bytes"),
+        ({"memory": "100 kB"}, "memory='100 kB' must be greater than or equal to 1048576"),
+        ({"gradients": "chunked"}, "gradients='chunked'"),
+        ({"dropout": 1.0}, "dropout=1.0 must be less than 1"),
+        ({"channels": 0}, "channels=0"),
+        ({"classes": 0}, "classes=0"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(fields, message):
@@ -32,6 +39,16 @@ def test_defaults_are_the_clean_task_and_the_papers_image_is_shown():
 def test_outputs_follow_the_target():
     assert NestedViTConfig(patch=4).outputs == 16
     assert NestedViTConfig(target="label").outputs == 6
+    assert NestedViTConfig(target="label", classes=1000).outputs == 1000
+    assert NestedViTConfig(patch=2, classes=5).outputs == 20
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("4GiB", 2**32), ("1.5 MiB", 3 * 2**19), ("500MB", 5e8), ("3000000", 3e6), (2**30, 2**30)]
+)
+def test_memory_is_said_as_people_do(said, meant):
+    assert NestedViTConfig(memory=said).memory == meant
+    assert NestedViTConfig(**NestedViTConfig(memory=said).model_dump(mode="json")).memory == meant
 
 
 def test_training_overrides_defaults_only():

@@ -1,57 +1,112 @@
 import pytest
 import torch
-from tests.nested_vit.small import built, configured, random_batch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.nested_vit.small import built, configured, random_batch, target_alone
 from torch.utils.flop_counter import FlopCounterMode
 
-from theodolite.nested_vit.costs import Costs
-from theodolite.nested_vit.counts import count_flops, counting_kept
-from theodolite.nested_vit.gradients import chunked_losses
-from theodolite.nested_vit.losses import Truth, losses
+from theodolite.nested_vit.choice import MODES
+from theodolite.nested_vit.costs import Costs, parameters
+from theodolite.nested_vit.counts import count_flops, counting_allocated, counting_kept
+from theodolite.nested_vit.gradients import losses
 from theodolite.nested_vit.measures import plain_vit
 
 SHAPES = [
     {},
     {"target": "label", "region_tokens": 3, "stages": 1},
-    {"stages": 3, "local_blocks": 1, "global_blocks": 2, "width": 24, "heads": 3},
+    {"stages": 3, "local_blocks": 1, "global_blocks": 2, "width": 24, "heads": 3, "classes": 4, "channels": 1},
 ]
 
 
-def on_meta(config, side):
-    images, truth = random_batch(config, 1, side, side, torch.float32)
-    return built(config, torch.float32).to("meta"), images.to("meta"), Truth(*(part.to("meta") for part in truth))
+def on_meta(config, height, width=None, batch=1):
+    images, truth = random_batch(config, batch, height, width or height, torch.float32)
+    objective = target_alone(config, truth.target.to("meta"))
+    return built(config, torch.float32).to("meta"), images.to("meta"), objective
 
 
 @pytest.mark.parametrize("fields", SHAPES)
 @pytest.mark.parametrize("side", [64, 256, 200])
 def test_formulas_equal_pytorchs_counter_to_the_integer(fields, side):
     config = configured(**fields)
-    network, images, truth = on_meta(config, side)
+    network, images, objective = on_meta(config, side)
     costs = Costs(config, side)
     with FlopCounterMode(display=False) as counter:
         output = network(images)
     assert counter.get_total_flops() == costs.forward
     with FlopCounterMode(display=False) as counter:
-        torch.autograd.backward(losses(network(images), truth).total)
-    assert counter.get_total_flops() == costs.training
-    assert output.target.device.type == "meta"
+        torch.autograd.backward(losses(network, images, objective).total)
+    assert counter.get_total_flops() == costs.ordinary
+    assert output.device.type == "meta"
 
 
 @pytest.mark.parametrize("fields", SHAPES)
 def test_our_tally_equals_pytorchs_counter(fields):
     config = configured(**fields)
-    network, images, truth = on_meta(config, 64)
+    network, images, objective = on_meta(config, 64)
     assert count_flops(lambda: network(images)) == Costs(config, 64).forward
     assert (
-        count_flops(lambda: torch.autograd.backward(losses(network(images), truth).total)) == Costs(config, 64).training
+        count_flops(lambda: torch.autograd.backward(losses(network, images, objective).total))
+        == Costs(config, 64).ordinary
     )
 
 
-@pytest.mark.parametrize("fields", SHAPES)
-@pytest.mark.parametrize(("side", "chunk"), [(64, 12), (128, 64)])
-def test_recomputation_costs_what_the_formula_says_however_it_is_cut(fields, side, chunk):
-    config = configured(**fields, chunk=chunk)
-    network, images, truth = on_meta(config, side)
-    assert count_flops(lambda: chunked_losses(network, images, truth, config.chunk)) == Costs(config, side).chunked
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(
+    target=st.sampled_from(["dense", "label"]),
+    classes=st.integers(1, 5),
+    stages=st.integers(1, 3),
+    blocks=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    regions=st.integers(1, 3),
+    channels=st.integers(1, 5),
+    patch=st.integers(2, 5),
+    window=st.integers(2, 5),
+    heads=st.integers(1, 3),
+    batch=st.integers(1, 2),
+    size=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    chunks=st.integers(1, 2),
+)
+def test_every_mode_costs_what_the_formula_says(
+    target, classes, stages, blocks, regions, channels, patch, window, heads, batch, size, chunks
+):
+    config = configured(
+        target=target,
+        classes=classes,
+        stages=stages,
+        local_blocks=blocks[0],
+        global_blocks=blocks[1],
+        region_tokens=regions,
+        channels=channels,
+        patch=patch,
+        window=window,
+        width=12 * heads,
+        heads=heads,
+    )
+    network, images, objective = on_meta(config, *size, batch)
+    costs = Costs(config, *size, batch)
+    chunk = -(-costs.windows // chunks)
+    assert count_flops(lambda: network(images)) == costs.forward
+    for mode in MODES:
+        assert count_flops(
+            lambda mode=mode: torch.autograd.backward(losses(network, images, objective, mode, chunk).total)
+        ) == costs.flops(mode)
+
+
+@pytest.mark.parametrize("fields", [*SHAPES, {"dropout": 0.2}, {"target": "label", "classes": 9, "dropout": 0.1}])
+@pytest.mark.parametrize("mode", MODES)
+def test_formulas_of_memory_are_what_tensors_hold(fields, mode):
+    """Kept within 2%, and the most that all tensors hold at one moment within 10%."""
+    config = configured(**fields, gradients=mode)
+    network = built(config, torch.float32)
+    images, truth = random_batch(config, 1, 96, 80, torch.float32)
+    shown = truth.target.to(torch.uint8 if config.target == "dense" else torch.bool)
+    images, costs = (255 * images).to(torch.uint8), Costs(config, 96, 80)
+    with counting_kept(network.parameters()) as kept:
+        losses(network, images, target_alone(config, shown), mode, 10)
+    assert costs.kept(mode, 10) == pytest.approx(kept.most, rel=0.02)
+    with counting_allocated() as held:
+        torch.autograd.backward(losses(network, images, target_alone(config, shown), mode, 10).total)
+    standing = 12 * parameters(config) + images.numel() + (96 * 80 if config.target == "dense" else 0)
+    assert costs.peak(mode, 10) == pytest.approx(held.most + standing, rel=0.1)
 
 
 @pytest.mark.parametrize("patch", [8, 16, 128])
@@ -74,3 +129,17 @@ def test_a_storage_counts_once_and_while_it_lives():
         del product, square
         assert kept.now == 0
     assert kept.most == 32
+
+
+def test_what_is_allocated_counts_while_it_lives_and_views_nothing():
+    standing = torch.ones(1000)
+    with counting_allocated() as held:
+        made = standing + 1  # 4000 bytes
+        view = made[::2].view(-1)
+        standing[:3] = 2
+        assert held.now == 4000
+        del made
+        assert held.now == 4000
+        del view
+        assert held.now == 0
+    assert held.most == 4000

@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from tests.nested_vit.small import built, configured
+from tests.nested_vit.small import configured, taught
 from tests.tolerances import assert_identity
 
 from theodolite.data.twins import TwinCanvases
@@ -10,11 +10,11 @@ from theodolite.nested_vit.samples import images_of
 
 def test_iou_by_counting_pixels():
     config = configured()
-    network = built(config, torch.float32)
-    seen = evaluate(network, config, 0, 5)
+    lessons = taught(config, torch.float32)
+    seen = evaluate(lessons, config, 0, 5)
     drawn = TwinCanvases(64, 0, "held out").canvases(range(5))
     with torch.no_grad():
-        marked = network(images_of(drawn.ink)).target.numpy() > 0
+        marked = lessons.network(images_of(drawn.ink))[:, 0].numpy() > 0
     hits = union = 0
     for mark, twin in zip(marked.flatten(), drawn.twins.flatten(), strict=True):
         hits += mark and twin
@@ -24,8 +24,15 @@ def test_iou_by_counting_pixels():
 
 def test_the_best_threshold_is_no_worse_than_any():
     config = configured()
-    seen = evaluate(built(config, torch.float32), config, 0, 3)
+    seen = evaluate(taught(config, torch.float32), config, 0, 3)
     assert all(seen.best_iou()[0] >= seen.iou(threshold)[0] for threshold in seen.thresholds)
+
+
+def test_dropout_is_off_while_measuring_and_on_afterwards():
+    lessons = taught(configured(dropout=0.5), torch.float32)
+    first, again = (evaluate(lessons, lessons.network.config, 0, 2) for _ in range(2))
+    np.testing.assert_array_equal(first.hits, again.hits)
+    assert lessons.training
 
 
 def test_the_interval_covers_as_often_as_it_says():

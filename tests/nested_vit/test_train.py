@@ -1,14 +1,14 @@
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.nested_vit.small import SMALL, built, canvases, configured, trained
+from tests.nested_vit.small import SMALL, canvases, configured, taught, trained
 from tests.tolerances import assert_identity, assert_single
 
-from theodolite.kernel.errors import DivergedError
+from theodolite.kernel.errors import DivergedError, UsageError
 from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
-from theodolite.nested_vit.losses import cross_entropy
+from theodolite.nested_vit.lessons import cross_entropy
 from theodolite.nested_vit.samples import images_of, truth_of
-from theodolite.nested_vit.train import Lessons, TwinsTask, lesson_at, rate, train
+from theodolite.nested_vit.train import TwinsTask, lesson_at, rate, train
 
 TOGETHER = {"digits_share": 0.0, "twins_share": 0.0}
 
@@ -46,47 +46,79 @@ def test_a_lesson_moves_what_it_teaches(tmp_path, lesson, moved):
     changed = {name for name, value in before.items() if not torch.equal(value, after[f"lessons.{name}"])}
     assert any(moved in name for name in changed)
     if lesson == 0:
-        assert not any("global" in name or "local_blocks.1" in name or "target" in name for name in changed)
+        assert not any("global" in name or "local_blocks.1" in name or "network.head" in name for name in changed)
     if lesson == 1:
         assert all("global_blocks.0" in name or "twins" in name for name in changed)
 
 
 def test_the_digits_lesson_is_the_loss_of_windows_that_hold_one_canvas_by_canvas():
     config = configured()
-    network = built(config, torch.float32)
+    lessons = taught(config, torch.float32)
     drawn = canvases(config)
     truth = truth_of(config, drawn)
-    said, held = network(images_of(drawn.ink)), truth.digits.any(dim=1)
-    loss, _ = Lessons(network)(images_of(drawn.ink), truth, "digits")
+    said, held = lessons.digits(lessons.network.forward_features(images_of(drawn.ink)).left[0]), truth.digits.any(dim=1)
+    loss, _ = lessons(images_of(drawn.ink), truth, "digits")
     of_canvases = []
     for canvas in range(2):
         windows = slice(canvas * 16, canvas * 16 + 16)
         kept = held[windows]
-        of_canvases.append(float(cross_entropy(said.digits[windows][kept], truth.digits[windows][kept]).detach()))
+        of_canvases.append(float(cross_entropy(said[windows][kept], truth.digits[windows][kept]).detach()))
     assert_single(float(loss.detach()), sum(of_canvases) / 2)
 
 
 @pytest.mark.parametrize("fields", [{}, {"size": 50}])
 def test_the_twins_lesson_is_exact_although_equal_windows_are_computed_once(fields):
     config = configured(**fields)
-    network = built(config, torch.float32)
+    lessons = taught(config, torch.float32)
     drawn = canvases(config)
     truth = truth_of(config, drawn)
-    loss, _ = Lessons(network)(images_of(drawn.ink), truth, "twins")
-    said = network(images_of(drawn.ink))
-    assert_single(float(loss.detach()), float(cross_entropy(said.twins, truth.twins).detach()))
+    loss, _ = lessons(images_of(drawn.ink), truth, "twins")
+    said = lessons.twins(lessons.network.forward_features(images_of(drawn.ink)).entered[0])
+    assert_single(float(loss.detach()), float(cross_entropy(said, truth.twins).detach()))
 
 
-def test_training_by_chunks_is_training(tmp_path):
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_training_by_chunks_is_training(tmp_path, dropout):
     runs = [
-        trained(tmp_path / kind, steps=4, gradients=kind, precision="64-true", learning_rate=1e-3, **TOGETHER)
-        for kind in ("ordinary", "chunked")
+        trained(
+            tmp_path / kind,
+            steps=3,
+            gradients=kind,
+            precision="64-true",
+            learning_rate=1e-3,
+            dropout=dropout,
+            **TOGETHER,
+        )
+        for kind in ("ordinary", "recomputed", "stored")
     ]
-    weights = [load_file(run.weights) for run in runs]
-    for name, value in weights[0].items():
-        assert_single(weights[1][name], value)
+    weights, *others = (load_file(run.weights) for run in runs)
+    for other in others:
+        for name, value in weights.items():
+            assert_single(other[name], value)
     losses = [[row["loss"] for row in run.metrics()] for run in runs]
     assert_identity(losses[0], losses[1])
+    assert_identity(losses[0], losses[2])
+    assert not list(runs[2].path.glob("theodolite-boundary-*"))
+
+
+@pytest.mark.parametrize("dropout", [0.1])
+def test_every_lesson_trains_with_dropout(tmp_path, dropout):
+    run = trained(tmp_path / "run", steps=6, dropout=dropout, digits_share=0.34, twins_share=0.33, log_every=1)
+    assert {"digits", "twins", "target"} <= set().union(*run.metrics())
+
+
+def test_a_budget_chooses_for_the_batch(tmp_path):
+    runs = [
+        trained(tmp_path / name, steps=2, batch_size=4, precision="64-true", memory=memory, **TOGETHER)
+        for name, memory in (("tight", "1.5MiB"), ("wide", None))
+    ]
+    for name, value in load_file(runs[0].weights).items():
+        assert_single(load_file(runs[1].weights)[name], value)
+
+
+def test_other_classes_than_the_twins_are_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"classes=5: the twins task has 1; leave --classes out"):
+        trained(tmp_path / "run", classes=5)
 
 
 def test_more_steps_lower_the_loss_of_recognition(tmp_path):

@@ -108,8 +108,24 @@ def test_training_is_three_forward_passes_but_for_the_pixels_gradient(forward, e
 
 def test_recomputation_costs_about_the_square_of_the_stages():
     stages = np.array([8, 16, 32])
-    costs = [attention.chunked_training_flops(Nesting(4, 64, 1, int(S), 2, 0), 192, 64, 0, 0) for S in stages]
+    costs = [attention.recomputed_training_flops(Nesting(4, 64, 1, int(S), 2, 0), 192, 64, 0, 0) for S in stages]
     assert_trend(stages, costs, slope=2, band=0.1)
+
+
+@given(stages=st.integers(1, 40), width=st.integers(4, 64))
+def test_stored_boundaries_cost_four_thirds_whatever_the_stages(stages, width):
+    """Of the layers; the embedding costs 3/2, a head nothing more."""
+    nest = Nesting(4, 64, 1, stages, 2, 1)
+    nominal = attention.training_flops(attention.nested_flops(nest, 0, width, 0), 0)
+    assert 3 * attention.stored_training_flops(nest, 0, width, 0, 0) == 4 * nominal
+    assert attention.stored_training_flops(nest, 0, width, 6, 1) == 4 * nominal // 3 + 21
+    embedding = attention.linear_flops(4 * 64, 12, width)
+    assert attention.stored_training_flops(nest, 12, width, 0, 0) == 4 * nominal // 3 + 3 * embedding
+
+
+def test_one_stage_is_recomputed_or_stored_alike_for_a_label():
+    nest = Nesting(4, 64, 1, 1, 2, 1)
+    assert attention.stored_training_flops(nest, 12, 8, 0, 5) == attention.recomputed_training_flops(nest, 12, 8, 0, 5)
 
 
 @pytest.mark.parametrize(

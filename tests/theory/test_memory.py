@@ -69,10 +69,48 @@ def test_one_window_without_region_tokens_keeps_what_a_plain_network_does():
     assert memory.nested_kept_bytes(Nesting(1, 64, 0, 1, 3, 1), 48, 8, 2) == memory.vit_kept_bytes(64, 48, 8, 2, 3)
 
 
-def test_region_tokens_between_the_passes_are_few():
+def test_a_stored_stage_keeps_what_a_chunk_of_one_stage_does():
+    nest = Nesting(9, 16, 2, 3, 2, 1)
+    stages = [memory.stage_kept_bytes(nest._replace(stages=S), 48, 8, 2, 4) for S in (1, 3)]
+    assert stages[0] == stages[1] == memory.chunk_kept_bytes(nest._replace(stages=1), 48, 8, 2, 4)
+    layers = memory.chunk_kept_bytes(nest, 0, 8, 2, 4)
+    assert layers == 3 * memory.stage_kept_bytes(nest, 0, 8, 2, 4)
+
+
+def test_region_tokens_are_few_beside_patches():
     nest = Nesting(4096, 64, 1, 2, 2, 2)
-    assert memory.boundary_bytes(nest, 64) == 4 * 3 * 4096 * 64
-    assert memory.boundary_bytes(nest, 64) < 0.01 * memory.nested_kept_bytes(nest, 192, 64, 4)
+    assert memory.region_bytes(nest, 64) == 4 * 4096 * 64
+    assert memory.stored_bytes(nest, 64, 2) == 2 * 64 * memory.region_bytes(nest, 64)
+    assert round(memory.stored_bytes(Nesting(1024, 256, 1, 6, 2, 1), 192, 1) / 1e6) == 201  # 4096 px
+
+
+def test_dropout_keeps_its_masks():
+    def layer():
+        x = torch.randn(5, 8, requires_grad=True)
+        return x.masked_fill(torch.rand(5, 8) < 0.5, 0).masked_fill(torch.rand(5, 8) < 0.5, 0)
+
+    assert bytes_saved(layer) == memory.masks_kept_bytes(5, 8, 1)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 7])
+def test_the_loss_of_pixels_keeps_what_autograd_saves(classes):
+    def loss():
+        if classes == 1:
+            logits, truth = torch.randn(50, requires_grad=True) * 2, torch.rand(50) < 0.5
+            told = F.binary_cross_entropy_with_logits(logits, truth.float(), reduction="none")
+            return told.masked_fill(torch.rand(50) < 0.1, 0).sum()
+        logits = torch.randn(50, classes, requires_grad=True)
+        return F.cross_entropy(logits, torch.randint(0, classes, (50,)), reduction="none").sum()
+
+    weight = memory.FLOAT32 * (classes > 1)  # one number, the sum of weights
+    assert bytes_saved(loss) - weight == memory.pixel_loss_kept_bytes(50, classes)
+
+
+def test_a_peak_grows_with_what_is_kept_and_never_lies_below_two_gradients():
+    fixed = {"tokens_bytes": 100, "passing": 30, "regions": 7, "parameters": 1000, "resident": 20}
+    assert memory.step_peak_bytes(5000, **fixed, chunked=False) == 3000 + 27 + 5000 + 500
+    assert memory.step_peak_bytes(5000, **fixed, chunked=True) == 3000 + 27 + 1000 + 5000 + 600
+    assert memory.step_peak_bytes(0, **fixed, chunked=True) == 3000 + 27 + 2000
 
 
 def test_reading_keeps_two_vectors_and_two_numbers_a_token():

@@ -9,10 +9,10 @@ from theodolite.kernel.verdict import compare
 from theodolite.nested_vit import exhibits, measures
 from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
 from theodolite.nested_vit.evaluation import Evaluation, evaluate, without_global
+from theodolite.nested_vit.lessons import Lessons
 from theodolite.nested_vit.model import NestedViT
 from theodolite.nested_vit.plan import BYTES, FLOPS
 from theodolite.nested_vit.showcase import ShownStep, show_step
-from theodolite.nested_vit.train import Lessons
 
 
 def audit(run: RunFolder) -> Audit:
@@ -28,12 +28,11 @@ def audit(run: RunFolder) -> Audit:
     config, training = run.settings(NestedViTConfig), run.settings(NestedViTTraining)
     lessons = Lessons(NestedViT(config))
     load_weights(run, {"lessons": lessons})
-    network = lessons.network
     counted = measures.counted_flops(config)
-    told = _counts(config, network, counted, training.seed)
-    network = network.to(best_device())
-    seen = evaluate(network, config, training.seed, config.held_out)
-    blind = evaluate(without_global(network), config, training.seed, config.held_out)
+    told = _counts(config, lessons.network, counted, training.seed)
+    lessons = lessons.to(best_device())
+    seen = evaluate(lessons, config, training.seed, config.held_out)
+    blind = evaluate(without_global(lessons), config, training.seed, config.held_out)
     if config.target == "dense":
         told.append(_blind(blind, config))
     step = show_step(run) if config.show_size else None
@@ -44,7 +43,7 @@ def audit(run: RunFolder) -> Audit:
         sentences=_sentences(config, findings, seen, step),
         figures=_figures(config, findings, seen, step),
         findings=findings,
-        exhibits=exhibits.all_of(run, config, network.cpu(), training.seed, seen, blind, counted, step),
+        exhibits=exhibits.all_of(run, config, lessons.network.cpu(), training.seed, seen, blind, counted, step),
         warnings=_warnings(config, seen),
     )
 
@@ -60,7 +59,7 @@ def _counts(config: NestedViTConfig, network: NestedViT, counted: dict[str, int]
     told += [(name, flops, FLOPS, on_meta) for name, flops in counted.items()]
     told += [(name, size, BYTES, by_hooks) for name, size in kept.items()]
     measured = [Measurement(name=name, value=value, unit=unit, method=method) for name, value, unit, method in told]
-    by_two_ways = "both gradients of the trained network on one held-out canvas"
+    by_two_ways = "the gradients of the trained network on one held-out canvas, each way"
     return [*measured, Measurement(name="gradient_difference", value=difference, unit="", method=by_two_ways)]
 
 

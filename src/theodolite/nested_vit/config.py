@@ -1,12 +1,33 @@
 """Settings of the nested vision transformer, its data and its training."""
 
 import math
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from theodolite.data.twins import CLASSES, SMALLEST_SIDE
 from theodolite.kernel.settings import Settings, TrainSettings
+
+_UNITS = {"": 1, "B": 1} | {
+    f"{letter}{suffix}": base**power
+    for power, letter in enumerate("KMGT", start=1)
+    for suffix, base in (("iB", 1024), ("B", 1000))
+}
+
+
+def _bytes(value: object) -> object:
+    """Turn 4GiB, 500 MB or a plain number into bytes; what is neither is left to complain about."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
+    unit = found and next((name for name in _UNITS if name.lower() == found[2].lower()), None)
+    if found is None or unit is None:
+        raise ValueError("should be bytes, as in 4GiB or 500MB")
+    return int(float(found[1]) * _UNITS[unit])
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes)]
 
 
 class NestedViTConfig(Settings):
@@ -21,11 +42,23 @@ class NestedViTConfig(Settings):
     stages: int = Field(2, ge=1, le=12, description="how often local and global blocks alternate")
     local_blocks: int = Field(2, ge=1, le=12, description="layers within windows, a stage")
     global_blocks: int = Field(2, ge=1, le=12, description="layers over region tokens, a stage")
-    target: Literal["dense", "label"] = Field("dense", description="every pixel: has it a twin; or which digits do")
-    gradients: Literal["ordinary", "chunked"] = Field(
-        "ordinary", description="chunked recomputes windows: nearly constant memory, for about 2.4 times the work"
+    channels: int = Field(3, ge=1, le=1024, description="numbers a pixel")
+    target: Literal["dense", "label"] = Field("dense", description="what is told: every pixel, or the image")
+    classes: int | None = Field(
+        None, ge=1, le=65536, description="logits a pixel, or an image; by default the twins': 1 a pixel, 6 an image"
     )
-    chunk: int = Field(16, ge=1, le=65536, description="windows recomputed at a time")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of each half layer's output that training sets to zero")
+    memory: Bytes | None = Field(
+        None, ge=2**20, description="what a training step may hold, as in 4GiB; by default there is no bound"
+    )
+    gradients: Literal["auto", "ordinary", "recomputed", "stored"] = Field(
+        "auto",
+        description="all exact: ordinary autograd, or by chunks, recomputed from pixels or from stored stages; "
+        "auto takes what fits the memory",
+    )
+    chunk: int | None = Field(
+        None, ge=1, le=65536, description="windows computed at a time; by default what fits the memory"
+    )
     digits_share: float = Field(0.42, ge=0, le=1, description="share of the steps that teach digits within windows")
     twins_share: float = Field(0.4, ge=0, le=1, description="share after those that teaches twins among windows")
     held_out: int = Field(192, ge=2, le=65536, description="canvases the audit measures on")
@@ -59,9 +92,14 @@ class NestedViTConfig(Settings):
         return self
 
     @property
+    def num_classes(self) -> int:
+        """Logits of a pixel, or of an image."""
+        return self.classes or (1 if self.target == "dense" else CLASSES)
+
+    @property
     def outputs(self) -> int:
-        """Numbers the head gives: one a pixel of a patch, or one a digit."""
-        return self.patch**2 if self.target == "dense" else CLASSES
+        """Numbers the head gives: one a class and pixel of a patch, or one a class."""
+        return self.num_classes * (self.patch**2 if self.target == "dense" else 1)
 
 
 class NestedViTTraining(TrainSettings):

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from theodolite.data.twins import CLASSES
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.theory import attention, memory
 from theodolite.theory.attention import Nesting, linear_flops
@@ -11,9 +10,9 @@ LARGE = 4096  # px, the paper's image
 PLAIN_PATCHES = (8, 16, 128)  # px
 
 
-def nesting_of(config: NestedViTConfig, side: int) -> Nesting:
-    """Windows and layers of the network on a square image."""
-    rows, columns = attention.windows_covering(side, side, config.patch * config.window)
+def nesting_of(config: NestedViTConfig, height: int, width: int | None = None) -> Nesting:
+    """Windows and layers of the network on an image, square unless its width is given."""
+    rows, columns = attention.windows_covering(height, width or height, config.patch * config.window)
     return Nesting(
         rows * columns,
         config.window**2,
@@ -29,30 +28,56 @@ def plain_tokens(side: int, patch: int) -> int:
     return (-(-side // patch)) ** 2
 
 
+def parameters(config: NestedViTConfig) -> int:
+    """Number of trained parameters."""
+    d = config.width
+    # weights and biases of four linear maps, and two norms
+    layer = 12 * d**2 + 9 * d + 4 * d
+    embedding = (config.channels * config.patch**2 + 1) * d + config.region_tokens * d
+    head = 2 * d + (d + 1) * config.outputs
+    return embedding + config.stages * (config.local_blocks + config.global_blocks) * layer + head
+
+
 @dataclass(frozen=True)
 class Costs:
-    """Work (FLOPs) and memory (bytes) for one square image.
+    """Work (FLOPs) and memory (bytes) for a batch of images of one size.
 
     Attributes
     ----------
     config : NestedViTConfig
         The network.
-    side : int
-        Of the image, px.
+    height : int
+        Of the images, px.
+    width : int or None
+        Of the images, px; None for squares.
+    batch : int
+        How many images.
     """
 
     config: NestedViTConfig
-    side: int
+    height: int
+    width: int | None = None
+    batch: int = 1
 
     @property
     def nesting(self) -> Nesting:
-        """Windows and layers."""
-        return nesting_of(self.config, self.side)
+        """Windows of one image, and layers."""
+        return nesting_of(self.config, self.height, self.width)
+
+    @property
+    def windows(self) -> int:
+        """Windows of all images."""
+        return self.batch * self.nesting.windows
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of all images."""
+        return self.batch * self.height * (self.width or self.height)
 
     @property
     def tokens(self) -> int:
         """Patches and region tokens."""
-        return self.nesting.windows * (self.nesting.patches + self.nesting.region_tokens)
+        return self.windows * (self.nesting.patches + self.nesting.region_tokens)
 
     @property
     def layers(self) -> int:
@@ -62,68 +87,128 @@ class Costs:
     @property
     def patch_values(self) -> int:
         """Numbers of a patch."""
-        return 3 * self.config.patch**2
+        return self.config.channels * self.config.patch**2
 
     @property
-    def dense_head(self) -> int:
-        """FLOPs of the head that reads every patch; 0 for a label."""
-        if self.config.target != "dense":
-            return 0
-        return linear_flops(self.nesting.windows * self.nesting.patches, self.config.width, self.config.outputs)
-
-    @property
-    def other_heads(self) -> int:
-        """FLOPs of the heads that read windows, or the image's label."""
-        label = 0 if self.config.target == "dense" else linear_flops(1, self.config.width, self.config.outputs)
-        return linear_flops(self.nesting.windows, self.config.width, CLASSES + 1) + label
+    def boundaries(self) -> int:
+        """Stages whose patches are read again: by the next stage, or by a dense head."""
+        return self.config.stages - (self.config.target == "label")
 
     @property
     def forward(self) -> int:
         """FLOPs of a forward pass."""
-        head = self.dense_head + self.other_heads
-        return attention.nested_flops(self.nesting, self.patch_values, self.config.width, head)
+        covering = -(-self.height // self.config.patch) * -(-(self.width or self.height) // self.config.patch)
+        head = self._label_head or linear_flops(covering, self.config.width, self.config.outputs)
+        return self.batch * attention.nested_flops(self.nesting, self.patch_values, self.config.width, head)
 
     @property
-    def training(self) -> int:
+    def ordinary(self) -> int:
         """FLOPs of a forward and a backward pass by ordinary autograd."""
-        patches = self.nesting.windows * self.nesting.patches
+        patches = self.windows * self.nesting.patches
         return attention.training_flops(self.forward, linear_flops(patches, self.patch_values, self.config.width))
 
     @property
-    def chunked(self) -> int:
-        """FLOPs of a forward and a backward pass by chunked recomputation."""
-        return attention.chunked_training_flops(
-            self.nesting, self.patch_values, self.config.width, self.dense_head, self.other_heads
+    def recomputed(self) -> int:
+        """FLOPs of a forward and a backward pass that recomputes chunks from their pixels."""
+        return self.batch * attention.recomputed_training_flops(*self._by_chunks)
+
+    @property
+    def stored(self) -> int:
+        """FLOPs of a forward and a backward pass that stores what leaves each stage."""
+        return self.batch * attention.stored_training_flops(*self._by_chunks)
+
+    @property
+    def _by_chunks(self) -> tuple[Nesting, int, int, int, int]:
+        nest, d = self.nesting, self.config.width
+        dense = 0 if self._label_head else linear_flops(nest.windows * nest.patches, d, self.config.outputs)
+        return nest, self.patch_values, d, dense, self._label_head
+
+    @property
+    def _label_head(self) -> int:
+        return linear_flops(1, self.config.width, self.config.outputs) if self.config.target == "label" else 0
+
+    def flops(self, mode: str) -> int:
+        """FLOPs of a forward and a backward pass by a mode's name."""
+        return {"ordinary": self.ordinary, "recomputed": self.recomputed, "stored": self.stored}[mode]
+
+    def kept(self, mode: str, chunk: int = 1) -> int:
+        """Most bytes that autograd keeps for the backward pass at one moment."""
+        return self._kept_ordinary if mode == "ordinary" else max(self._kept_phases(mode, min(chunk, self.windows)))
+
+    def peak(self, mode: str, chunk: int = 1) -> int:
+        """Most bytes that tensors of a training step hold at one moment; files mapped into memory not counted."""
+        weights = memory.FLOAT32 * parameters(self.config)
+        resident = self.config.channels * self.pixels + (self.pixels if self.config.target == "dense" else 0)
+        held = self._batched
+        one_stage = memory.region_bytes(held, self.config.width)
+        sequence = held.patches + held.region_tokens
+        if mode == "ordinary":
+            tokens, kept, regions = self.tokens, self._kept_ordinary, 2 * held.stages * one_stage
+            passing = self._passing(self.pixels)
+        else:
+            chosen = min(chunk, self.windows)
+            tokens, kept = chosen * sequence, max(self._kept_phases(mode, chosen))
+            regions = 4 * held.stages * one_stage  # and gradients by them
+            passing = self._passing(chosen * self._window_pixels)
+        tokens_bytes = memory.FLOAT32 * tokens * self.config.width
+        return memory.step_peak_bytes(
+            kept, tokens_bytes, passing, regions, weights, resident, chunked=mode != "ordinary"
         )
 
     @property
-    def kept_ordinary(self) -> int:
-        """Bytes kept for the backward pass by ordinary autograd."""
-        body = memory.nested_kept_bytes(self.nesting, self.patch_values, self.config.width, self.config.heads)
-        return body + self._reading(self.nesting.windows)
+    def files(self) -> int:
+        """Bytes of the files in which boundaries are stored."""
+        return memory.stored_bytes(self._batched, self.config.width, self.boundaries)
 
     @property
-    def kept_chunked(self) -> int:
-        """Most bytes kept at one moment by chunked recomputation, region tokens among them."""
-        width, heads = self.config.width, self.config.heads
-        windows = min(self.config.chunk, self.nesting.windows)
-        regions = self.nesting.windows * self.config.region_tokens
-        one_chunk = memory.chunk_kept_bytes(self.nesting, self.patch_values, width, heads, windows)
-        among = self.config.global_blocks * memory.layer_kept_bytes(regions, width, heads)
-        # the loss of a part weighs its pixels: padding counts nothing
-        weights = memory.FLOAT32 * windows * self.nesting.patches * self.config.outputs * (self.dense_head > 0)
-        boundary = memory.boundary_bytes(self.nesting, width)
-        return boundary + max(one_chunk + self._reading(windows) + weights, among)
+    def _batched(self) -> Nesting:
+        return self.nesting._replace(windows=self.windows)
 
-    def _reading(self, windows: int) -> int:
-        """Bytes kept by the dense head and its loss: the logit and the truth of each pixel."""
-        if self.config.target != "dense":
+    @property
+    def _window_pixels(self) -> int:
+        return (self.config.patch * self.config.window) ** 2
+
+    @property
+    def _kept_ordinary(self) -> int:
+        nest, d, h = self._batched, self.config.width, self.config.heads
+        body = memory.nested_kept_bytes(nest, self.patch_values, d, h)
+        within = self._masks(self.tokens, self.config.local_blocks)
+        among = self._masks(nest.windows * nest.region_tokens, self.config.global_blocks)
+        read = self.windows * nest.patches if self.config.target == "dense" else nest.windows * nest.region_tokens
+        pixels = self._loss(self.pixels)
+        return body + self.config.stages * (within + among) + memory.reading_kept_bytes(read, d) + pixels
+
+    def _kept_phases(self, mode: str, chosen: int) -> tuple[int, ...]:
+        """Bytes kept within windows, where the dense head is read, and among windows."""
+        nest, d, h = self._batched, self.config.width, self.config.heads
+        tokens = chosen * (nest.patches + nest.region_tokens)
+        regions = nest.windows * nest.region_tokens
+        dense = self.config.target == "dense"
+        reading = memory.reading_kept_bytes(chosen * nest.patches, d) + self._loss(chosen * self._window_pixels)
+        # where a label is read, its region tokens stay, and so do those that enter later global blocks
+        beside = memory.region_bytes(nest, d) * ((nest.stages > 1) + (not dense))
+        among = nest.global_blocks * memory.layer_kept_bytes(regions, d, h) + self._masks(regions, nest.global_blocks)
+        if mode == "recomputed":
+            masks = nest.stages * self._masks(tokens, nest.local_blocks)
+            within = memory.chunk_kept_bytes(nest, self.patch_values, d, h, chosen) + masks + beside
+            return within + (reading if dense else 0), among
+        within = memory.stage_kept_bytes(nest, self.patch_values, d, h, chosen) + self._masks(tokens, nest.local_blocks)
+        return within, reading if dense else 0, among
+
+    def _masks(self, tokens: int, layers: int) -> int:
+        return memory.masks_kept_bytes(tokens, self.config.width, layers) if self.config.dropout else 0
+
+    def _loss(self, pixels: int) -> int:
+        if self.config.target == "label":
             return 0
-        patches = windows * self.nesting.patches
-        pixels = memory.FLOAT32 * 2 * patches * self.config.outputs
-        return memory.reading_kept_bytes(patches, self.config.width) + pixels
+        return memory.pixel_loss_kept_bytes(pixels, self.config.num_classes)
+
+    def _passing(self, pixels: int) -> int:
+        """Bytes of logits and losses, or of two gradients, of pixels."""
+        return 0 if self.config.target == "label" else 2 * memory.FLOAT32 * pixels * self.config.num_classes
 
     def plain(self, patch: int) -> int:
-        """FLOPs of a plain ViT's forward pass, with as many layers as a patch of ours passes through."""
+        """FLOPs of a plain ViT's forward pass on a square, with as many layers as a patch of ours passes through."""
         head = linear_flops(1, self.config.width, self.config.outputs)
-        return attention.vit_flops(plain_tokens(self.side, patch), 3 * patch**2, self.config.width, self.layers, head)
+        tokens = plain_tokens(self.height, patch)
+        return attention.vit_flops(tokens, self.config.channels * patch**2, self.config.width, self.layers, head)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import finalize
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 
@@ -81,3 +83,36 @@ def counting_kept(parameters: Iterable[Tensor]) -> Iterator[Kept]:
 
     with saved_tensors_hooks(pack, unpack):
         yield kept
+
+
+class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """Counts the memory behind every result that is not the memory of an argument."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # the same
+        self.held = Kept()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket is torch.ops.aten.from_file:
+            return result
+        given = {
+            each.untyped_storage()._cdata for each in tree_leaves((args, kwargs or {})) if isinstance(each, Tensor)
+        }
+        for each in tree_leaves(result):
+            if isinstance(each, Tensor) and each.untyped_storage()._cdata not in given:
+                self.held.add(each)
+        return result
+
+
+@contextmanager
+def counting_allocated() -> Iterator[Kept]:
+    """Count what tensors made within the block hold: each storage once, for as long as it lives.
+
+    Files mapped into memory are not counted, nor what an operation uses within itself.
+    """
+    tally = _Allocations()
+    with tally:
+        yield tally.held

@@ -19,7 +19,7 @@ def diagram(config: NestedViTConfig) -> Diagram:
         y=0,
         width=WIDE,
         height=HIGH,
-        lines=("image", f"{config.size} × {config.size} × 3"),
+        lines=("image", f"{config.size} × {config.size} × {config.channels}"),
     )
     cut = Box(
         key="windows",

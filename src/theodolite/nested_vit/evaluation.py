@@ -1,6 +1,8 @@
 """What a trained network marks on held-out canvases, beside the truth."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +12,7 @@ from torch import nn
 
 from theodolite.data.twins import TwinCanvases
 from theodolite.nested_vit.config import NestedViTConfig
-from theodolite.nested_vit.model import NestedViT
+from theodolite.nested_vit.lessons import Lessons
 from theodolite.nested_vit.samples import batch
 from theodolite.theory.gaussian import NORMAL_95
 
@@ -62,15 +64,33 @@ def ratio(hits: Counts, union: Counts) -> tuple[float, float]:
     return float(value), float(NORMAL_95 * error)
 
 
-def evaluate(network: NestedViT, config: NestedViTConfig, seed: int, canvases: int) -> Evaluation:
+@contextmanager
+def as_it_is_used(module: nn.Module) -> Iterator[None]:
+    """Switch what only training does, dropout, off, and back."""
+    was = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was)
+
+
+def evaluate(lessons: Lessons, config: NestedViTConfig, seed: int, canvases: int) -> Evaluation:
     """Measure a network on the first held-out canvases of a seed."""
     source = TwinCanvases(config.size, seed, "held out")
+    network = lessons.network
     device = network.region.device
     hits, union, digits, twins = [], [], [], []
     for start in range(0, canvases, AT_ONCE):
         images, truth = batch(source, config, range(start, min(start + AT_ONCE, canvases)))
-        with torch.no_grad():
-            said = [part.float().cpu() for part in network(images.to(device))]
+        with torch.no_grad(), as_it_is_used(lessons):
+            features = network.forward_features(images.to(device))
+            read = (
+                network.forward_head(features),
+                lessons.digits(features.left[0]),
+                lessons.twins(features.entered[0]),
+            )
+            said = [part.float().cpu() for part in read]
         true = truth.target.flatten(1).numpy()
         marked = said[0].flatten(1).numpy()
         over = [marked > threshold for threshold in THRESHOLDS]
@@ -88,8 +108,8 @@ def evaluate(network: NestedViT, config: NestedViTConfig, seed: int, canvases: i
     )
 
 
-def without_global(network: NestedViT) -> NestedViT:
-    """Return a copy of the network whose global blocks are cut out: each window sees itself alone."""
-    alone = copy.deepcopy(network)
-    alone.global_blocks = nn.ModuleList(nn.ModuleList() for _ in network.global_blocks)
+def without_global(lessons: Lessons) -> Lessons:
+    """Return a copy whose network has its global blocks cut out: each window sees itself alone."""
+    alone = copy.deepcopy(lessons)
+    alone.network.global_blocks = nn.ModuleList(nn.ModuleList() for _ in alone.network.global_blocks)
     return alone

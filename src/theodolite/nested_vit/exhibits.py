@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from theodolite.data.twins import TwinCanvases
 from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Gallery, Layer, Table, Text
 from theodolite.kernel.runs import RunFolder
+from theodolite.nested_vit.choice import USUAL_CHUNK
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.costs import LARGE, PLAIN_PATCHES, Costs, plain_tokens
-from theodolite.nested_vit.evaluation import Evaluation
+from theodolite.nested_vit.evaluation import Evaluation, as_it_is_used
 from theodolite.nested_vit.measures import forward_seconds
 from theodolite.nested_vit.model import NestedViT
 from theodolite.nested_vit.samples import batch
@@ -53,8 +54,8 @@ def marked_canvases(run: RunFolder, config: NestedViTConfig, network: NestedViT,
     """Held-out canvases as the network marks them, above the truth."""
     canvases = TwinCanvases(config.size, seed, "held out").canvases(range(SHOWN))
     images, truth = batch(TwinCanvases(config.size, seed, "held out"), config, range(SHOWN))
-    with torch.no_grad():
-        marked = (network(images).target > 0).numpy()
+    with torch.no_grad(), as_it_is_used(network):
+        marked = (network(images)[:, 0] > 0).numpy()
     true = truth.target.numpy()
     bright = np.repeat(np.minimum(255, 1.4 * canvases.ink)[..., None].astype(np.uint8), 3, axis=-1)
     each = (marked & true).sum(axis=(1, 2)) / np.maximum((marked | true).sum(axis=(1, 2)), 1)
@@ -145,15 +146,17 @@ def _counted(counted: dict[str, int]) -> tuple[int, ...]:
 def _memory(config: NestedViTConfig, step: ShownStep | None) -> Chart:
     """Memory against the image's side."""
     costs = {side: Costs(config, side) for side in SIDES}
-    rows = [("ordinary autograd", side, cost.kept_ordinary / 1e6) for side, cost in costs.items()]
-    rows += [("by chunks", side, cost.kept_chunked / 1e6) for side, cost in costs.items()]
+    rows = [("ordinary autograd", side, cost.kept("ordinary") / 1e6) for side, cost in costs.items()]
+    chunk = config.chunk or USUAL_CHUNK
+    rows += [("recomputed", side, cost.kept("recomputed", chunk) / 1e6) for side, cost in costs.items()]
+    rows += [("stored", side, cost.kept("stored", chunk) / 1e6) for side, cost in costs.items()]
     layers = [_series("line", rows, dashed=True)]
     if step:
         layers.append(_series("point", [("whole process", step.side, (step.peak_bytes - step.base_bytes) / 1e6)]))
     large = costs[LARGE]
     return Chart(
-        title=f"At {LARGE} px chunks keep {large.kept_chunked / 1e6:,.0f} MB for the backward pass instead of "
-        f"{large.kept_ordinary / 1e6:,.0f}",
+        title=f"At {LARGE} px recomputed chunks keep {large.kept('recomputed', chunk) / 1e6:,.0f} MB instead of "
+        f"{large.kept('ordinary') / 1e6:,.0f}",
         caption="Lines: kept by theory, without image and target; the point is by how much a whole process grew.",
         layers=tuple(layers),
         x_title="side of the image, px",

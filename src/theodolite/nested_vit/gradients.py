@@ -1,50 +1,85 @@
-"""Exact gradients in nearly constant memory: keep region tokens only, compute windows again when they are needed.
+"""Exact gradients of any objective: by ordinary autograd, or in nearly constant memory by chunks of windows.
 
-Forward, each stage's local blocks run chunk by chunk from the pixels, and only the region tokens that leave them are
-kept. Backward, from the last stage to the first: the global blocks of the stage, over all region tokens; then its local
-blocks, each chunk computed once more with its graph, which gives gradients to the weights and to the region tokens that
-had entered the earlier stages. The derivative of a sum over paths is the sum of the derivatives: nothing is
-approximated.
+By chunks only region tokens are kept from forward to backward. Backward, from the last stage to the first: the global
+blocks of the stage, over all region tokens; then its local blocks, each chunk computed once more with its graph. The
+patches that a chunk needs are either *recomputed* from its pixels, through all stages before, or were *stored* when
+they left the stage before, in files mapped into memory, where their cotangents take their place. The derivative of a
+sum over paths is the sum of the derivatives: nothing is approximated.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from theodolite.nested_vit.losses import DIGITS_WEIGHT, TWINS_WEIGHT, Losses, PixelLoss, Truth, cross_entropy
-from theodolite.nested_vit.model import NestedViT
+from theodolite.kernel.errors import UsageError
+from theodolite.nested_vit.boundaries import Boundaries
+from theodolite.nested_vit.choice import Mode
+from theodolite.nested_vit.dropout import Draws
+from theodolite.nested_vit.model import Images, NestedViT
+from theodolite.nested_vit.objectives import Losses, Objective
 from theodolite.nested_vit.recompute import Recomputation
 
 
-class ChunkedLosses(NamedTuple):
-    """Values of the losses, and their weighted sum, whose `backward` hands out gradients computed already."""
-
-    values: Losses
-    total: Tensor
-
-
-def chunked_losses(network: NestedViT, images: Tensor, truth: Truth, chunk: int) -> ChunkedLosses:
-    """Losses and exact gradients, with only `chunk` windows in memory at a time.
+def losses(
+    network: NestedViT,
+    images: Images,
+    objective: Objective,
+    mode: Mode = "ordinary",
+    chunk: int = 16,
+    draws: Draws | None = None,
+    scratch: Path | None = None,
+) -> Losses:
+    """Losses with exact gradients by the parameters of the network and of the objective.
 
     Parameters
     ----------
     network : NestedViT
         Any.
-    images : (batch, 3, height, width) tensor
-        Any size; bytes stay bytes until their chunk is computed.
-    truth : Truth
-        What the network should say.
+    images : (batch, channels, height, width) tensor, or sequence of WindowSource
+        Any size; by chunks, pixels are read when they are needed.
+    objective : Objective
+        What is minimised.
+    mode : {"ordinary", "recomputed", "stored"}
+        How the gradients are found; the numbers are the same.
     chunk : int
-        Windows computed at a time: memory is proportional to it.
+        Windows computed at a time: memory is proportional to it. Not for ordinary autograd.
+    draws : Draws or None
+        Which dropout masks to draw while training; None for new ones.
+    scratch : Path or None
+        Folder for stored boundaries; None for the system's.
 
     Returns
     -------
-    ChunkedLosses
-        The same numbers as ``losses(network(images), truth)``, with the same gradients by the network's parameters.
+    Losses
+        By chunks, gradients are known already: the ``backward`` of their total hands them out.
+
+    Raises
+    ------
+    ResourceError
+        If the disk has no room for stored boundaries.
     """
-    return _Chunked(network, images, truth, chunk).losses()
+    if not network.num_classes:
+        raise UsageError("a network without classes has no loss; give it some by reset_classifier(num_classes)")
+    if mode == "ordinary":
+        return _ordinary(network, images, objective, draws)
+    kind = _Recomputed if mode == "recomputed" else _Stored
+    return kind(network, images, objective, chunk, draws, scratch).losses()
+
+
+def _ordinary(network: NestedViT, images: Images, objective: Objective, draws: Draws | None) -> Losses:
+    features = network.forward_features(images, draws)
+    logits = network.forward_head(features)
+    target: Any = objective.target
+    total = target.whole(logits) if network.config.target == "dense" else target(logits)
+    values = {"target": total}
+    for name, aside in objective.asides.items():
+        read = (features.left if aside.after == "local" else features.entered)[aside.stage]
+        values[name] = aside.loss(read)
+        total = total + aside.weight * values[name]
+    return Losses(total, values)
 
 
 class _Known(torch.autograd.Function):
@@ -62,89 +97,185 @@ class _Known(torch.autograd.Function):
         return None, None, *(None if known is None else cotangent * known for known in ctx.gradients)
 
 
-class _Chunked:
-    """One forward and backward pass; `cotangents[s]` is the gradient by the recomputation's `entered[s]`."""
+class _ByChunks:
+    """One forward and backward pass.
 
-    def __init__(self, network: NestedViT, images: Tensor, truth: Truth, chunk: int) -> None:
-        config = network.config
+    Attributes
+    ----------
+    by_entered, by_left : lists of (windows, region, width) tensors
+        Gradients by the region tokens `entered` and `left` of the pass, as far as they are known.
+    """
+
+    def __init__(
+        self,
+        network: NestedViT,
+        images: Images,
+        objective: Objective,
+        chunk: int,
+        draws: Draws | None,
+        scratch: Path | None,
+    ) -> None:
         self.network = network
-        self.truth = truth
-        self.stages = config.stages
-        self.pixel_loss = PixelLoss(truth.target, config.patch, config.window) if config.target == "dense" else None
-        self.tokens = Recomputation(network, images, chunk)
-        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.objective = objective
+        self.target: Any = objective.target
+        self.dense = network.config.target == "dense"
+        self.last = network.config.stages - 1
+        self.tokens = Recomputation(network, images, chunk, draws)
+        self.tokens.boundaries = self._boundaries(scratch)
+        self.parameters = objective.parameters(network)
         self.gradients: list[Tensor | None] = [None] * len(self.parameters)
-        self.cotangents: list[Tensor] = []
+        self.by_entered: list[Tensor] = []
+        self.by_left: list[Tensor] = []
 
-    def losses(self) -> ChunkedLosses:
+    def losses(self) -> Losses:
         self.tokens.forward()
-        self.cotangents = [torch.zeros_like(tokens) for tokens in self.tokens.entered]
-        target = self._read_dense(self.pixel_loss) if self.pixel_loss else self._read_label()
-        digits, by_digits = self._read_windows(
-            self.network.read_digits, self.tokens.left[0], self.truth.digits, DIGITS_WEIGHT
-        )
-        twins, by_twins = self._read_windows(
-            self.network.read_twins, self.tokens.entered[0], self.truth.twins, TWINS_WEIGHT
-        )
-        self.cotangents[0] += by_twins
-        for stage in reversed(range(self.stages)):
-            by_left = self._backward_among(stage)
-            self._backward_within(stage, by_left if stage else by_left + by_digits)
-        values = Losses(target, digits, twins)
+        self.by_entered = [torch.zeros_like(tokens) for tokens in self.tokens.entered]
+        self.by_left = [torch.zeros_like(tokens) for tokens in self.tokens.left]
+        total = self._read_dense() if self.dense else self._read_label()
+        values = {"target": total}
+        for name in self.objective.asides:
+            values[name] = self._read_aside(name)
+            total = total + self.objective.asides[name].weight * values[name]
+        for stage in reversed(range(self.last + 1)):
+            self._backward_among(stage)
+            for chosen in self.tokens.chunks():
+                self._backward_within(stage, chosen)
+            self._leave(stage)
         known: Any = _Known.apply
-        return ChunkedLosses(values, known(values.total, self.gradients, *self.parameters))
+        return Losses(known(total, self.gradients, *self.parameters), values)
+
+    def _boundaries(self, scratch: Path | None) -> Boundaries | None:
+        """Where patches between stages are kept."""
+        raise NotImplementedError
+
+    def _read_dense(self) -> Tensor:
+        """Value of the dense loss; its gradient by the region tokens, at least, is added to `by_entered`."""
+        raise NotImplementedError
+
+    def _backward_within(self, stage: int, chosen: slice) -> None:
+        raise NotImplementedError
+
+    def _leave(self, stage: int) -> None:
+        """Forget what later stages alone needed."""
+        del self.tokens.left[stage], self.tokens.entered[stage]
+        del self.by_left[stage], self.by_entered[stage]
 
     def _read_label(self) -> Tensor:
         final = self.tokens.entered[-1].detach().requires_grad_()
-        loss = cross_entropy(self.network.read_label(final, self.tokens.windows.grid), self.truth.target)
-        (self.cotangents[-1],) = self._collect([loss], [torch.ones_like(loss)], [final])
+        loss: Tensor = self.target(self.network.read_label(final, self.tokens.windows.grid))
+        self._collect([loss], [torch.ones_like(loss)], [final], [self.by_entered[-1]])
         return loss.detach()
 
-    def _read_dense(self, pixel_loss: PixelLoss) -> Tensor:
-        """Value of the dense loss, and its gradient by the region tokens alone: patches wait for `_backward_within`."""
+    def _read_aside(self, name: str) -> Tensor:
+        aside = self.objective.asides[name]
+        kept, known = (
+            (self.tokens.left, self.by_left) if aside.after == "local" else (self.tokens.entered, self.by_entered)
+        )
+        read = kept[aside.stage].detach().requires_grad_()
+        loss = aside.loss(read)
+        self._collect([loss], [torch.full_like(loss, aside.weight)], [read], [known[aside.stage]])
+        return loss.detach()
+
+    def _backward_among(self, stage: int) -> None:
+        left = self.tokens.left[stage].detach().requires_grad_()
+        self._collect([self.tokens.among(stage, left)], [self.by_entered[stage]], [left], [self.by_left[stage]])
+
+    def _collect(
+        self, outputs: Sequence[Tensor], cotangents: Sequence[Tensor], inputs: Sequence[Tensor], known: Sequence[Tensor]
+    ) -> None:
+        """Add gradients by the parameters to those that are known, and those by the inputs to `known`."""
+        reached = [
+            (output, cotangent) for output, cotangent in zip(outputs, cotangents, strict=True) if output.requires_grad
+        ]
+        if not reached:  # all that leads here is frozen
+            return
+        found = torch.autograd.grad(
+            [output for output, _ in reached],
+            [*inputs, *self.parameters],
+            [cotangent for _, cotangent in reached],
+            allow_unused=True,
+        )
+        for cotangent, new in zip(known, found[: len(inputs)], strict=True):
+            if new is not None:
+                cotangent += new
+        for number, new in enumerate(found[len(inputs) :]):
+            if new is not None:
+                old = self.gradients[number]
+                self.gradients[number] = torch.clone(new) if old is None else old.add_(new)
+
+
+class _Recomputed(_ByChunks):
+    """Each chunk is computed from its pixels, through all stages up to the one whose gradients are wanted."""
+
+    def _boundaries(self, scratch: Path | None) -> None:
+        return None
+
+    def _read_dense(self) -> Tensor:
+        """Gradient by the region tokens alone: patches and the head wait for `_backward_within`."""
         total = self.tokens.entered[-1].new_zeros(())
         for chosen in self.tokens.chunks():
-            patches = self.tokens.last_patches(chosen)
             final = self.tokens.entered[-1][chosen].clone().requires_grad_()
-            part = pixel_loss.part(self.network.read_dense(patches, final), chosen)
-            (self.cotangents[-1][chosen],) = torch.autograd.grad(part, [final])
+            part = self.target.part(self.network.read_dense(self.tokens.last_patches(chosen), final), chosen)
+            self.by_entered[-1][chosen] += torch.autograd.grad(part, [final])[0]
             total += part.detach()
         return total
 
-    def _read_windows(
-        self, head: Callable[[Tensor], Tensor], regions: Tensor, truth: Tensor, weight: float
-    ) -> tuple[Tensor, Tensor]:
-        """Value of a loss read from region tokens, and its weighted gradient by them."""
-        read = regions.detach().requires_grad_()
-        loss = cross_entropy(head(read), truth)
-        (by_read,) = self._collect([loss], [torch.full_like(loss, weight)], [read])
-        return loss.detach(), by_read
+    def _backward_within(self, stage: int, chosen: slice) -> None:
+        entering = [tokens.clone().requires_grad_() for tokens in self.tokens.kept(stage, chosen)]
+        patches, regions = self.tokens.local(stage, chosen, entering)
+        outputs, cotangents = [regions], [self.by_left[stage][chosen]]
+        if self.dense and stage == self.last:
+            logits = self.network.read_dense(patches, self.tokens.entered[-1][chosen])
+            outputs.append(self.target.part(logits, chosen))
+            cotangents.append(torch.ones_like(outputs[-1]))
+        self._collect(outputs, cotangents, entering, [known[chosen] for known in self.by_entered[:stage]])
 
-    def _backward_among(self, stage: int) -> Tensor:
-        """Gradient by the region tokens that left the local blocks of a stage, along the global blocks."""
-        left = self.tokens.left[stage].detach().requires_grad_()
-        entered = self.network.among(stage, left, self.tokens.windows.grid)
-        (by_left,) = self._collect([entered], [self.cotangents[stage]], [left])
-        return by_left
 
-    def _backward_within(self, stage: int, by_left: Tensor) -> None:
+class _Stored(_ByChunks):
+    """What left a stage was stored; each stage is computed again once, and cotangents overwrite what they are of."""
+
+    def _boundaries(self, scratch: Path | None) -> Boundaries:
+        config, windows = self.network.config, self.tokens.windows
+        shape = (len(windows), config.window**2, config.width)
+        return Boundaries(shape, config.stages if self.dense else config.stages - 1, self.network.region, scratch)
+
+    @property
+    def _stored(self) -> Boundaries:
+        assert self.tokens.boundaries is not None
+        return self.tokens.boundaries
+
+    def _read_dense(self) -> Tensor:
+        total = self.tokens.entered[-1].new_zeros(())
         for chosen in self.tokens.chunks():
-            entering = [tokens.clone().requires_grad_() for tokens in self.tokens.kept(stage, chosen)]
-            patches, regions = self.tokens.local(stage, chosen, entering)
-            outputs, cotangents = [regions], [by_left[chosen]]
-            if self.pixel_loss and stage == self.stages - 1:
-                logits = self.network.read_dense(patches, self.tokens.entered[-1][chosen])
-                outputs.append(self.pixel_loss.part(logits, chosen))
-                cotangents.append(torch.ones_like(outputs[-1]))
-            for number, known in enumerate(self._collect(outputs, cotangents, entering)):
-                self.cotangents[number][chosen] += known
+            patches = self._stored.read(self.last, chosen).detach().requires_grad_()
+            final = self.tokens.entered[-1][chosen].clone().requires_grad_()
+            part = self.target.part(self.network.read_dense(patches, final), chosen)
+            by_patches = torch.zeros_like(patches)
+            self._collect([part], [torch.ones_like(part)], [patches, final], [by_patches, self.by_entered[-1][chosen]])
+            self._stored.write(self.last, chosen, by_patches)
+            total += part.detach()
+        return total
 
-    def _collect(
-        self, outputs: Sequence[Tensor], cotangents: Sequence[Tensor], inputs: Sequence[Tensor]
-    ) -> tuple[Tensor, ...]:
-        """Add the gradients by the parameters to those known, and return those by the inputs."""
-        found = torch.autograd.grad(outputs, [*inputs, *self.parameters], cotangents, allow_unused=True)
-        for number, new in enumerate(found[len(inputs) :]):
-            old = self.gradients[number]
-            self.gradients[number] = new if old is None else old if new is None else old + new
-        return found[: len(inputs)]
+    def _backward_within(self, stage: int, chosen: slice) -> None:
+        inputs: list[Tensor] = []
+        known: list[Tensor] = []
+        if stage:
+            patches = self._stored.read(stage - 1, chosen).detach().requires_grad_()
+            regions = self.tokens.entered[stage - 1][chosen].clone().requires_grad_()
+            inputs = [patches, regions]
+            known = [torch.zeros_like(patches), self.by_entered[stage - 1][chosen]]
+            entering = (patches, regions)
+        else:
+            entering = self.tokens.start(chosen)
+        patches, regions = self.tokens.within(stage, chosen, *entering)
+        outputs, cotangents = [regions], [self.by_left[stage][chosen]]
+        if self._stored.keeps(stage):
+            outputs.append(patches)
+            cotangents.append(self._stored.read(stage, chosen))
+        self._collect(outputs, cotangents, inputs, known)
+        if stage:
+            self._stored.write(stage - 1, chosen, known[0])
+
+    def _leave(self, stage: int) -> None:
+        super()._leave(stage)
+        self._stored.forget(stage)

@@ -1,17 +1,21 @@
 """The nested vision transformer: attention within windows, then among the region tokens that speak for them."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from theodolite.data.twins import CLASSES
 from theodolite.nested_vit.config import NestedViTConfig
+from theodolite.nested_vit.dropout import Draws, Dropout, fresh
+from theodolite.nested_vit.windows import Windows, WindowSource, brightness
 
 MLP_RATIO = 4
+
+Images = Shaped[Tensor, "batch channel height width"] | Sequence[WindowSource]
 
 
 class Block(nn.Module):
@@ -36,7 +40,10 @@ class Block(nn.Module):
         self.contract = nn.Linear(MLP_RATIO * width, width)
 
     def forward(
-        self, tokens: Float[Tensor, "sequence token width"], seen: Bool[Tensor, "sequence token"] | None = None
+        self,
+        tokens: Float[Tensor, "sequence token width"],
+        seen: Bool[Tensor, "sequence token"] | None = None,
+        dropout: Dropout | None = None,
     ) -> Float[Tensor, "sequence token width"]:
         """Let tokens attend to the `seen` ones of their sequence (all, where None), then transform each."""
         queries, keys, values = rearrange(
@@ -47,17 +54,21 @@ class Block(nn.Module):
         )
         mask = None if seen is None else rearrange(seen, "sequence token -> sequence 1 1 token")
         mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-        tokens = tokens + self.project(rearrange(mixed, "sequence head token feature -> sequence token (head feature)"))
-        hidden = F.gelu(self.expand(self.norm_mlp(tokens)))
-        return torch.add(tokens, self.contract(hidden))
+        told = self.project(rearrange(mixed, "sequence head token feature -> sequence token (head feature)"))
+        tokens = tokens + (dropout.at("attention")(told) if dropout else told)
+        made = self.contract(F.gelu(self.expand(self.norm_mlp(tokens))))
+        return torch.add(tokens, dropout.at("mlp")(made) if dropout else made)
 
 
 def through(
-    blocks: nn.Module, tokens: Float[Tensor, "sequence token width"], seen: Bool[Tensor, "sequence token"] | None
+    blocks: nn.Module,
+    tokens: Float[Tensor, "sequence token width"],
+    seen: Bool[Tensor, "sequence token"] | None,
+    dropout: Dropout | None,
 ) -> Float[Tensor, "sequence token width"]:
     """Pass tokens through a list of blocks."""
-    for block in blocks.children():
-        tokens = block(tokens, seen)
+    for layer, block in enumerate(blocks.children()):
+        tokens = block(tokens, seen, dropout and dropout.at(str(layer)))
     return tokens
 
 
@@ -77,56 +88,51 @@ def grid_positions(rows: int, columns: int, like: Tensor) -> Float[Tensor, "plac
     return sinusoids(row.repeat_interleave(columns), column.repeat(rows), like.shape[-1])
 
 
-class Windows(NamedTuple):
-    """An image batch cut into windows, row by row, image after image.
+class Features(NamedTuple):
+    """What the network knows of images before its head.
 
     Attributes
     ----------
-    pixels : (batch · rows · columns, window², 3 · patch²) tensor
-        The patches of each window; beyond the image's edge zeros.
-    seen : (batch · rows · columns, region_tokens + window²) bool tensor or None
-        Which tokens are real; None where all are.
-    grid : (batch, rows, columns)
-        Of windows.
+    patches : (batch, rows, columns, width) tensor
+        The map of patches that cover the image: ⌈height / patch⌉ rows.
+    regions : (batch, window rows, window columns, region, width) tensor
+        Region tokens of each window, after the last global blocks.
+    left, entered : tuples of (window, region, width) tensors, one a stage
+        Region tokens that left the stage's local blocks, and its global blocks; windows row by row, image after image.
+    size : (height, width)
+        Of the images, px.
     """
 
-    pixels: Tensor
-    seen: Tensor | None
-    grid: tuple[int, int, int]
-
-
-class Output(NamedTuple):
-    """What the network says.
-
-    Attributes
-    ----------
-    target : tensor
-        Logits: (batch, height, width) for a dense target, (batch, 6) for a label.
-    digits : (windows, 6) tensor
-        Logits of the digits that each window holds, read in stage 1 before anything global.
-    twins : (windows, 1) tensor
-        Logit of a twin in the window, read right after the first global blocks.
-    """
-
-    target: Tensor
-    digits: Tensor
-    twins: Tensor
+    patches: Tensor
+    regions: Tensor
+    left: tuple[Tensor, ...]
+    entered: tuple[Tensor, ...]
+    size: tuple[int, int]
 
 
 class NestedViT(nn.Module):
     """Local blocks within windows and global blocks over region tokens, in turn; for images of any size.
 
+    Nothing learned depends on the image's size: a state dict loads for any.
+
     Parameters
     ----------
     config : NestedViTConfig
         Its dimensions.
+
+    Attributes
+    ----------
+    num_features : int
+        Features a token, which the head reads.
+    num_classes : int
+        Logits of an image, or of a pixel.
     """
 
     def __init__(self, config: NestedViTConfig) -> None:
         super().__init__()
         self.config = config
         width, heads = config.width, config.heads
-        self.embed = nn.Linear(3 * config.patch**2, width)
+        self.embed = nn.Linear(config.channels * config.patch**2, width)
         self.region = nn.Parameter(0.02 * torch.randn(config.region_tokens, width))
         self.local_blocks = nn.ModuleList(
             nn.ModuleList(Block(width, heads) for _ in range(config.local_blocks)) for _ in range(config.stages)
@@ -134,61 +140,135 @@ class NestedViT(nn.Module):
         self.global_blocks = nn.ModuleList(
             nn.ModuleList(Block(width, heads) for _ in range(config.global_blocks)) for _ in range(config.stages)
         )
-        self.norm_digits = nn.LayerNorm(width)
-        self.head_digits = nn.Linear(width, CLASSES)
-        self.norm_twins = nn.LayerNorm(width)
-        self.head_twins = nn.Linear(width, 1)
-        self.norm_target = nn.LayerNorm(width)
-        self.head_target = nn.Linear(width, config.outputs)
+        self.norm = nn.LayerNorm(width)
+        self.num_features = width
+        self.num_classes = config.num_classes
+        self.head: nn.Module = nn.Linear(width, config.outputs)
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"] | UInt8[Tensor, "batch 3 height width"]) -> Output:
-        """Say what the images show. Bytes count as 0 … 255, floats as 0 … 1."""
+    def get_classifier(self) -> nn.Module:
+        """Return the linear map from features to logits."""
+        return self.head
+
+    def reset_classifier(self, num_classes: int, target: Literal["dense", "label"] | None = None) -> None:
+        """Give the network a new head, untrained.
+
+        Parameters
+        ----------
+        num_classes : int
+            Logits; 0 for none: the network then returns what its head would have read.
+        target : {"dense", "label"} or None
+            What has them: each pixel, or the image; None keeps it.
+        """
+        kept = {} if target is None else {"target": target}
+        self.config = self.config.model_copy(update={**kept, "classes": num_classes or None})
+        self.num_classes = num_classes
+        fresh_head = nn.Linear(self.num_features, self.config.outputs) if num_classes else nn.Identity()
+        self.head = fresh_head.to(self.region.device, self.region.dtype)
+
+    def forward(self, images: Images, draws: Draws | None = None) -> Tensor:
+        """Say what images show.
+
+        Parameters
+        ----------
+        images : (batch, channels, height, width) tensor, or sequence of `WindowSource`
+            Of any size. Bytes count as 0 … 255, 16-bit integers as 0 … 65,535, other numbers as 0 … 1.
+        draws : Draws or None
+            Which dropout masks to draw while training; None for new ones.
+
+        Returns
+        -------
+        (batch, classes) or (batch, classes, height, width) tensor
+            Logits of the images, or of their pixels.
+        """
+        return self.forward_head(self.forward_features(images, draws))
+
+    def forward_features(self, images: Images, draws: Draws | None = None) -> Features:
+        """Return what is known of images before the head; the arguments are those of `forward`."""
         windows = self.cut(images)
-        patches, regions = self.within(0, *self.start(windows.pixels), windows.seen)
-        digits = self.read_digits(regions)
-        regions = self.among(0, regions, windows.grid)
-        twins = self.read_twins(regions)
-        for stage in range(1, self.config.stages):
-            patches, regions = self.within(stage, patches, regions, windows.seen)
-            regions = self.among(stage, regions, windows.grid)
-        if self.config.target == "label":
-            return Output(self.read_label(regions, windows.grid), digits, twins)
-        height, width = images.shape[-2:]
-        dense = self.join(self.read_dense(patches, regions), windows.grid)
-        return Output(dense[:, :height, :width], digits, twins)
-
-    def cut(self, images: Float[Tensor, "batch 3 height width"] | UInt8[Tensor, "batch 3 height width"]) -> Windows:
-        """Cut images into windows of patches, padded on the right and below to whole windows."""
-        batch, _, height, width = images.shape
-        config = self.config
-        side = config.patch * config.window
-        rows, columns = -(-height // side), -(-width // side)
-        padded = F.pad(images, (0, columns * side - width, 0, rows * side - height))
-        pixels = rearrange(
-            padded,
-            "batch colour (row i p) (column j q) -> (batch row column) (i j) (colour p q)",
+        draws = self.drawn(windows.batch, draws)
+        seen = self.seen(windows, windows.all)
+        patches, regions = self.start(windows.tiles(windows.all))
+        left, entered = [], []
+        for stage in range(self.config.stages):
+            patches, regions = self.within(stage, patches, regions, seen, self.dropout(windows, windows.all, draws))
+            left.append(regions)
+            regions = self.among(stage, regions, windows.grid, self.dropout(windows, windows.all, draws))
+            entered.append(regions)
+        batch, rows, _ = windows.grid
+        covering = rearrange(
+            patches,
+            "(batch row column) (i j) width -> batch (row i) (column j) width",
+            batch=batch,
             row=rows,
-            column=columns,
-            p=config.patch,
-            q=config.patch,
+            i=self.config.window,
+        )[:, : -(-windows.height // self.config.patch), : -(-windows.width // self.config.patch)]
+        placed = rearrange(
+            regions, "(batch row column) region width -> batch row column region width", batch=batch, row=rows
         )
-        if padded.shape == images.shape:
-            return Windows(pixels, None, (batch, rows, columns))
-        down = torch.arange(rows * config.window, device=images.device) * config.patch < height
-        right = torch.arange(columns * config.window, device=images.device) * config.patch < width
-        seen = rearrange(down[:, None] & right, "(row i) (column j) -> (row column) (i j)", row=rows, column=columns)
-        seen = F.pad(seen, (config.region_tokens, 0), value=True)
-        return Windows(pixels, repeat(seen, "place token -> (batch place) token", batch=batch), (batch, rows, columns))
+        return Features(covering, placed, tuple(left), tuple(entered), (windows.height, windows.width))
+
+    def forward_head(self, features: Features, pre_logits: bool = False) -> Tensor:
+        """Logits from features; with `pre_logits` what the head reads: (batch, [rows, columns,] width)."""
+        if self.config.target == "label":
+            read = self.norm(features.regions.flatten(1, 3)).mean(dim=1)
+            return read if pre_logits else torch.as_tensor(self.head(read))
+        _, rows, columns, _ = features.patches.shape
+        w = self.config.window
+        gist = features.regions.mean(dim=3).repeat_interleave(w, dim=1).repeat_interleave(w, dim=2)
+        read = self.norm(features.patches + gist[:, :rows, :columns])
+        if pre_logits or not self.num_classes:
+            return torch.as_tensor(read)
+        height, width = features.size
+        dense: Tensor = rearrange(
+            self.head(read),
+            "batch row column (classes p q) -> batch classes (row p) (column q)",
+            p=self.config.patch,
+            q=self.config.patch,
+        )
+        return dense[..., :height, :width]
+
+    def cut(self, images: Images) -> Windows:
+        """Cut images into windows, none of which is read yet."""
+        return Windows(images, self.config.patch * self.config.window)
+
+    def seen(self, windows: Windows, chosen: slice) -> Bool[Tensor, "window token"] | None:
+        """Which tokens of the chosen windows are real; None where all are: patches wholly beyond the image are not."""
+        if windows.whole:
+            return None
+        _, row, column = windows.places(chosen)
+        inside = torch.arange(self.config.window)
+        down = (row[:, None] * self.config.window + inside) * self.config.patch < windows.height
+        right = (column[:, None] * self.config.window + inside) * self.config.patch < windows.width
+        patches = (down[:, :, None] & right[:, None, :]).flatten(1)
+        return F.pad(patches, (self.config.region_tokens, 0), value=True).to(self.region.device)
+
+    def drawn(self, batch: int, draws: Draws | None) -> Draws | None:
+        """Return the draws of a pass that needs some."""
+        if not (self.training and self.config.dropout):
+            return None
+        return draws or fresh(batch)
+
+    def dropout(self, windows: Windows, chosen: slice, draws: Draws | None) -> Dropout | None:
+        """Dropout for tokens of the chosen windows; None where there are no draws."""
+        if draws is None:
+            return None
+        image, row, column = windows.places(chosen)
+        return Dropout(self.config.dropout, draws, draws.images.cpu()[image], row * windows.grid[2] + column)
 
     def start(
-        self, pixels: Float[Tensor, "window patch value"] | UInt8[Tensor, "window patch value"]
+        self, tiles: Shaped[Tensor, "window channel side side"]
     ) -> tuple[Float[Tensor, "window patch width"], Float[Tensor, "window region width"]]:
         """Embed patches with their positions inside the window; every window begins with the same region tokens."""
         weight = self.embed.weight
-        bright = pixels.to(weight.dtype) / 255 if pixels.dtype == torch.uint8 else pixels
-        patches = self.embed(bright)
+        values = rearrange(
+            tiles,
+            "window channel (i p) (j q) -> window (i j) (channel p q)",
+            p=self.config.patch,
+            q=self.config.patch,
+        )
+        patches = self.embed(brightness(values, weight))
         places = grid_positions(self.config.window, self.config.window, weight.new_empty(0, self.config.width))
-        return patches + places, repeat(self.region, "region width -> window region width", window=len(pixels))
+        return patches + places, repeat(self.region, "region width -> window region width", window=len(tiles))
 
     def within(
         self,
@@ -196,62 +276,59 @@ class NestedViT(nn.Module):
         patches: Float[Tensor, "window patch width"],
         regions: Float[Tensor, "window region width"],
         seen: Bool[Tensor, "window token"] | None,
+        dropout: Dropout | None = None,
     ) -> tuple[Float[Tensor, "window patch width"], Float[Tensor, "window region width"]]:
         """Local blocks of a stage: each window by itself, its region tokens reading and being read."""
         tokens = torch.cat((regions, patches), dim=1)
-        tokens = through(self.local_blocks[stage], tokens, seen)
+        tokens = through(self.local_blocks[stage], tokens, seen, dropout and dropout.at(f"local {stage}"))
         # region tokens are copied: a view would keep the whole window's memory alive
         return tokens[:, self.config.region_tokens :], tokens[:, : self.config.region_tokens].clone()
 
     def among(
-        self, stage: int, regions: Float[Tensor, "window region width"], grid: tuple[int, int, int]
+        self,
+        stage: int,
+        regions: Float[Tensor, "window region width"],
+        grid: tuple[int, int, int],
+        dropout: Dropout | None = None,
     ) -> Float[Tensor, "window region width"]:
         """Global blocks of a stage: all region tokens of an image with each other."""
         batch, rows, columns = grid
         if stage == 0:  # absolute positions enter here, so that equal windows stay equal until then
             regions = regions + grid_positions(rows, columns, regions).repeat(batch, 1)[:, None]
         tokens = rearrange(regions, "(batch place) region width -> batch (place region) width", batch=batch)
-        tokens = through(self.global_blocks[stage], tokens, None)
+        tokens = through(self.global_blocks[stage], tokens, None, dropout and dropout.at(f"global {stage}"))
         return rearrange(tokens, "batch (place region) width -> (batch place) region width", place=rows * columns)
-
-    def read_digits(self, regions: Float[Tensor, "window region width"]) -> Float[Tensor, "window digit"]:
-        """Logits of the digits that a window holds."""
-        logits: Tensor = self.head_digits(self.norm_digits(regions).mean(dim=1))
-        return logits
-
-    def read_twins(self, regions: Float[Tensor, "window region width"]) -> Float[Tensor, "window 1"]:
-        """Logit of a window holding a digit that occurs elsewhere, too."""
-        logits: Tensor = self.head_twins(self.norm_twins(regions).mean(dim=1))
-        return logits
 
     def read_label(
         self, regions: Float[Tensor, "window region width"], grid: tuple[int, int, int]
-    ) -> Float[Tensor, "batch digit"]:
-        """Logits of the image's labels."""
-        mean = rearrange(
-            self.norm_target(regions), "(batch place) region width -> batch (place region) width", batch=grid[0]
-        )
-        logits: Tensor = self.head_target(mean.mean(dim=1))
-        return logits
+    ) -> Float[Tensor, "batch classes"]:
+        """Logits of the images from the region tokens of their windows."""
+        tokens = rearrange(regions, "(batch place) region width -> batch (place region) width", batch=grid[0])
+        return torch.as_tensor(self.head(self.norm(tokens).mean(dim=1)))
 
     def read_dense(
         self, patches: Float[Tensor, "window patch width"], regions: Float[Tensor, "window region width"]
-    ) -> Float[Tensor, "window patch pixel"]:
+    ) -> Float[Tensor, "window classes side side"]:
         """Logits of every pixel: from its patch and from what its window's region tokens learnt of the image."""
-        logits: Tensor = self.head_target(self.norm_target(patches + regions.mean(dim=1, keepdim=True)))
+        logits: Tensor = rearrange(
+            self.head(self.norm(patches + regions.mean(dim=1, keepdim=True))),
+            "window (i j) (classes p q) -> window classes (i p) (j q)",
+            i=self.config.window,
+            p=self.config.patch,
+            q=self.config.patch,
+        )
         return logits
 
     def join(
-        self, values: Float[Tensor, "window patch pixel"], grid: tuple[int, int, int]
-    ) -> Float[Tensor, "batch height width"]:
-        """Put a value a pixel back to its place in the (padded) image."""
-        batch, row, column = grid
-        return rearrange(
-            values,
-            "(batch row column) (i j) (p q) -> batch (row i p) (column j q)",
+        self, tiles: Shaped[Tensor, "window classes side side"], windows: Windows
+    ) -> Shaped[Tensor, "batch classes height width"]:
+        """Put windows back to their places in the image, and leave the padding away."""
+        batch, rows, columns = windows.grid
+        whole = rearrange(
+            tiles,
+            "(batch row column) classes p q -> batch classes (row p) (column q)",
             batch=batch,
-            row=row,
-            column=column,
-            i=self.config.window,
-            p=self.config.patch,
+            row=rows,
+            column=columns,
         )
+        return whole[..., : windows.height, : windows.width]

@@ -19,17 +19,19 @@ class PlainViT(nn.Module):
         Features a token, attention heads, transformer layers.
     outputs : int
         Logits, read from the mean token.
+    channels : int
+        Numbers a pixel.
     """
 
-    def __init__(self, patch: int, width: int, heads: int, layers: int, outputs: int) -> None:
+    def __init__(self, patch: int, width: int, heads: int, layers: int, outputs: int, channels: int = 3) -> None:
         super().__init__()
         self.patch = patch
-        self.embed = nn.Linear(3 * patch**2, width)
+        self.embed = nn.Linear(channels * patch**2, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, outputs)
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch output"]:
+    def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch output"]:
         """Logits of images whose sides the patch divides."""
         rows, columns = images.shape[-2] // self.patch, images.shape[-1] // self.patch
         tokens = self.embed(

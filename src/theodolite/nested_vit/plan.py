@@ -3,8 +3,9 @@
 from theodolite.data.twins import CLASSES, DIGITS, DOUBLED, TWIN_SHARE
 from theodolite.kernel.exhibits import Table
 from theodolite.kernel.records import Plan, Prediction
+from theodolite.nested_vit.choice import MODES, USUAL_CHUNK, choose, costed, fit
 from theodolite.nested_vit.config import NestedViTConfig
-from theodolite.nested_vit.costs import LARGE, PLAIN_PATCHES, Costs, nesting_of, plain_tokens
+from theodolite.nested_vit.costs import LARGE, PLAIN_PATCHES, Costs, nesting_of, parameters, plain_tokens
 from theodolite.nested_vit.diagram import diagram
 from theodolite.theory import attention, memory
 from theodolite.theory.attention import Nesting
@@ -20,7 +21,13 @@ BOOKKEEPING = 0.02  # of the bytes kept: what losses and heads add
 
 
 def plan(config: NestedViTConfig) -> Plan:
-    """Predict work and memory of the network and of plain ones, and the best that windows alone could reach."""
+    """Predict work and memory of the network and of plain ones, and the best that windows alone could reach.
+
+    Raises
+    ------
+    ResourceError
+        If a training step on one canvas does not fit the memory that the settings allow.
+    """
     return Plan(
         family="nested-vit",
         config=config.model_dump(mode="json"),
@@ -28,6 +35,7 @@ def plan(config: NestedViTConfig) -> Plan:
         predictions=(*_work(config), *_memory(config), *_seen(config)),
         exhibits=(
             diagram(config),
+            _choice_table(config),
             _cost_table(config),
             _memory_table(config),
             _reference_table(),
@@ -55,8 +63,9 @@ def _work(config: NestedViTConfig) -> tuple[Prediction, ...]:
     exact = [
         ("parameters", "Parameters", parameters(config), "", "sum over layers"),
         ("flops_forward", f"Forward pass at {config.size} px", own.forward, FLOPS, WORK),
-        ("flops_training", f"Forward and backward pass at {config.size} px", own.training, FLOPS, WORK),
-        ("flops_chunked", f"The same by chunked recomputation at {config.size} px", own.chunked, FLOPS, "Q4.a there"),
+        ("flops_ordinary", f"Forward and backward pass at {config.size} px", own.ordinary, FLOPS, WORK),
+        ("flops_recomputed", "The same by chunks, recomputed from pixels", own.recomputed, FLOPS, "Q4.a there"),
+        ("flops_stored", "The same by chunks, from stored boundaries", own.stored, FLOPS, "Q4.a there"),
         ("flops_large", f"Forward pass at {LARGE} px", large.forward, FLOPS, WORK),
     ]
     exact += [
@@ -70,11 +79,13 @@ def _work(config: NestedViTConfig) -> tuple[Prediction, ...]:
 
 
 def _memory(config: NestedViTConfig) -> tuple[Prediction, ...]:
-    own = Costs(config, config.size)
-    kept = [
-        ("kept_ordinary", f"Kept for the backward pass at {config.size} px, ordinary autograd", own.kept_ordinary),
-        ("kept_chunked", f"Kept at most at one moment at {config.size} px, chunked", own.kept_chunked),
-    ]
+    own, chunk = Costs(config, config.size), config.chunk or USUAL_CHUNK
+    told = {
+        "ordinary": f"Kept for the backward pass at {config.size} px, ordinary autograd",
+        "recomputed": "Kept at most at one moment, by chunks recomputed from pixels",
+        "stored": "Kept at most at one moment, by chunks from stored boundaries",
+    }
+    kept = [(f"kept_{mode}", label, own.kept(mode, chunk)) for mode, label in told.items()]
     return tuple(
         Prediction(
             name=name,
@@ -92,7 +103,7 @@ def _memory(config: NestedViTConfig) -> tuple[Prediction, ...]:
 def _seen(config: NestedViTConfig) -> tuple[Prediction, ...]:
     same = Prediction(
         name="gradient_difference",
-        label="Largest relative difference of chunked and ordinary gradients, in float64",
+        label="Largest relative difference of gradients by chunks and ordinary ones, in float64",
         value=ROUNDING,
         unit="",
         claim="upper bound",
@@ -111,14 +122,29 @@ def _seen(config: NestedViTConfig) -> tuple[Prediction, ...]:
     return (same, blind)
 
 
-def parameters(config: NestedViTConfig) -> int:
-    """Number of trained parameters."""
-    d = config.width
-    # weights and biases of four linear maps, and two norms
-    layer = 12 * d**2 + 9 * d + 4 * d
-    embedding = (3 * config.patch**2 + 1) * d + config.region_tokens * d
-    heads = sum(2 * d + (d + 1) * outputs for outputs in (CLASSES, 1, config.outputs))
-    return embedding + config.stages * (config.local_blocks + config.global_blocks) * layer + heads
+def _choice_table(config: NestedViTConfig) -> Table:
+    """How gradients would be found, and which way is taken, for one canvas and for one image of the paper's size."""
+    own = choose(config, config.size)
+    large = {mode: fit(Costs(config, LARGE), mode) for mode in MODES}
+    rows = []
+    for side in sorted({config.size, LARGE}):
+        for mode in MODES:
+            choice = fit(Costs(config, side), mode)
+            taken = "taken" if side == config.size and mode == own.mode else "" if choice else "does not fit"
+            shown = choice or costed(Costs(config, side), mode, config.chunk or 1)
+            chunk = "all" if mode == "ordinary" else str(shown.chunk)
+            cells = (round(shown.times, 2), round(shown.peak / MEGA, 1), round(shown.files / MEGA, 1))
+            rows.append((side, mode, chunk, *cells, taken))
+    budget = f"of {config.memory / MEGA:,.0f} allowed" if config.memory else "no bound set"
+    fits = [mode for mode, choice in large.items() if choice]
+    return Table(
+        title=f"One canvas is trained on by {own.mode} gradients: {own.times:.2f} times the nominal work, "
+        f"{own.peak / MEGA:,.0f} MB at the peak, {budget}",
+        caption=f"Taken because {own.why}. At {LARGE} px {', '.join(fits) or 'nothing'} would do. Peak: all tensors of "
+        "a step with AdamW on one image, files mapped into memory not counted; a batch is chosen for by itself.",
+        columns=("side, px", "gradients", "windows a chunk", "× nominal work", "peak, MB", "files, MB", ""),
+        rows=tuple(rows),
+    )
 
 
 def _cost_table(config: NestedViTConfig) -> Table:
@@ -140,25 +166,26 @@ def _cost_table(config: NestedViTConfig) -> Table:
 
 
 def _memory_table(config: NestedViTConfig) -> Table:
-    large = Costs(config, LARGE)
+    large, chunk = Costs(config, LARGE), config.chunk or USUAL_CHUNK
     nest, d, h = nesting_of(config, LARGE), config.width, config.heads
     rows: list[tuple[str, float, float]] = []
     for patch in PLAIN_PATCHES:
         N = plain_tokens(LARGE, patch)
         matrix = attention.attention_matrix_bytes(N) / MEGA
-        fused = memory.vit_kept_bytes(N, 3 * patch**2, d, h, large.layers)
+        fused = memory.vit_kept_bytes(N, config.channels * patch**2, d, h, large.layers)
         weights = large.layers * (memory.materialised_layer_kept_bytes(N, d, h) - memory.layer_kept_bytes(N, d, h))
         rows.append((f"ViT-{patch}, SDPA", matrix, fused / MEGA))
         rows.append((f"ViT-{patch}, materialised", matrix, (fused + weights) / MEGA))
     windows = nest.windows * attention.attention_matrix_bytes(nest.patches + nest.region_tokens)
     among = attention.attention_matrix_bytes(nest.windows * nest.region_tokens)
-    rows.append(("nested, ordinary autograd", (windows + among) / MEGA, large.kept_ordinary / MEGA))
-    chunked = large.kept_chunked
-    one = min(config.chunk, nest.windows) * attention.attention_matrix_bytes(nest.patches + nest.region_tokens)
-    rows.append((f"nested, chunks of {config.chunk} windows", max(one, among) / MEGA, chunked / MEGA))
+    rows.append(("nested, ordinary autograd", (windows + among) / MEGA, large.kept("ordinary") / MEGA))
+    chunked = large.kept("recomputed", chunk)
+    one = min(chunk, nest.windows) * attention.attention_matrix_bytes(nest.patches + nest.region_tokens)
+    rows.append((f"nested, chunks of {chunk} windows, recomputed", max(one, among) / MEGA, chunked / MEGA))
+    rows.append((f"nested, chunks of {chunk}, stored", max(one, among) / MEGA, large.kept("stored", chunk) / MEGA))
     return Table(
         title=f"In chunks, a training step at {LARGE} px keeps {chunked / MEGA:,.0f} MB instead of "
-        f"{large.kept_ordinary / MEGA:,.0f}",
+        f"{large.kept('ordinary') / MEGA:,.0f}",
         caption="Attention matrix: one head of one layer, were it materialised. Kept: for the backward pass of one "
         "image in float32, region tokens included.",
         columns=("network", "attention matrix, MB", "kept, MB"),

@@ -15,11 +15,12 @@ from theodolite.engine.export import load_weights
 from theodolite.kernel.errors import DataError, UsageError
 from theodolite.kernel.files import write_array, write_atomically
 from theodolite.kernel.runs import RunFolder
+from theodolite.nested_vit.choice import USUAL_CHUNK
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.exhibits import tinted
+from theodolite.nested_vit.lessons import Lessons
 from theodolite.nested_vit.model import NestedViT
 from theodolite.nested_vit.recompute import Recomputation
-from theodolite.nested_vit.train import Lessons
 
 LARGEST_BYTES = 2**30  # of an image, decoded
 SUFFIXES = (".npy", ".webp")
@@ -53,11 +54,11 @@ def predict(run: RunFolder, source: Path, target: Path) -> dict[str, Any]:
     if target.suffix not in SUFFIXES or (target.suffix == ".webp" and config.target == "label"):
         raise UsageError(f"{target} must end in .npy" + (" or .webp" if config.target == "dense" else " for labels"))
     pixels = _read(source)
-    lessons = Lessons(NestedViT(config))
+    lessons = Lessons(NestedViT(config)).eval()
     load_weights(run, {"lessons": lessons})
     device = best_device()
     images = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(device)
-    probabilities, windows = _probabilities(lessons.network.to(device), images, config.chunk)
+    probabilities, windows = _probabilities(lessons.network.to(device), images, config.chunk or USUAL_CHUNK)
     marked = probabilities > 0.5
     if target.suffix == ".webp":
         write_atomically(target, webp.encode(tinted(pixels, marked)))
@@ -72,15 +73,14 @@ def _probabilities(network: NestedViT, images: Tensor, chunk: int) -> tuple[NDAr
     """Probabilities for one image, chunk by chunk, and how many windows it has."""
     tokens = Recomputation(network, images, chunk)
     tokens.forward()
-    windows = len(tokens.windows.pixels)
+    windows = len(tokens.windows)
     if network.config.target == "label":
         return network.read_label(tokens.entered[-1], tokens.windows.grid)[0].sigmoid().cpu().numpy(), windows
     parts = [
         network.read_dense(tokens.last_patches(chosen), tokens.entered[-1][chosen]).sigmoid().cpu()
         for chosen in tokens.chunks()
     ]
-    height, width = images.shape[-2:]
-    return network.join(torch.cat(parts), tokens.windows.grid)[0, :height, :width].numpy(), windows
+    return network.join(torch.cat(parts), tokens.windows)[0, 0].numpy(), windows
 
 
 def _read(source: Path) -> NDArray[np.uint8]:

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from theodolite.data.twins import CLASSES, Canvases, TwinCanvases
 from theodolite.nested_vit.config import NestedViTConfig
-from theodolite.nested_vit.losses import Truth
+from theodolite.nested_vit.lessons import Truth
 
 
-def images_of(ink: NDArray[np.uint8]) -> UInt8[Tensor, "batch 3 height width"]:
-    """Three equal colours of the ink (n, height, width), without a copy."""
-    return torch.from_numpy(ink)[:, None].expand(-1, 3, -1, -1)
+def images_of(ink: NDArray[np.uint8], channels: int = 3) -> UInt8[Tensor, "batch channel height width"]:
+    """Equal channels of the ink (n, height, width), without a copy."""
+    return torch.from_numpy(ink)[:, None].expand(-1, channels, -1, -1)
 
 
 def truth_of(config: NestedViTConfig, canvases: Canvases) -> Truth:
@@ -39,4 +39,4 @@ def truth_of(config: NestedViTConfig, canvases: Canvases) -> Truth:
 def batch(source: TwinCanvases, config: NestedViTConfig, ids: Iterable[int]) -> tuple[Tensor, Truth]:
     """Images and truth of these ids."""
     canvases = source.canvases(ids)
-    return images_of(canvases.ink), truth_of(config, canvases)
+    return images_of(canvases.ink, config.channels), truth_of(config, canvases)

@@ -17,11 +17,12 @@ from theodolite.data.twins import TwinCanvases
 from theodolite.engine.export import load_weights
 from theodolite.kernel.errors import ResourceError
 from theodolite.kernel.runs import RunFolder
+from theodolite.nested_vit.choice import USUAL_CHUNK, Mode, choose
 from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
-from theodolite.nested_vit.gradients import chunked_losses
+from theodolite.nested_vit.gradients import losses
+from theodolite.nested_vit.lessons import Lessons
 from theodolite.nested_vit.model import NestedViT
 from theodolite.nested_vit.samples import batch
-from theodolite.nested_vit.train import Lessons
 
 TIME_LIMIT = 3600  # seconds
 
@@ -86,14 +87,13 @@ def peak_bytes() -> int:
 def step(run: RunFolder) -> ShownStep:
     """Do one training step of the trained network at ``show_size``; the run is not changed."""
     config, training = run.settings(NestedViTConfig), run.settings(NestedViTTraining)
-    lessons = Lessons(NestedViT(config))
+    lessons = Lessons(NestedViT(config), run.path)
     load_weights(run, {"lessons": lessons})
-    network = lessons.network
-    optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate)
-    _train_on(network, optimizer, config, config.patch * config.window * 4, training.seed)  # loads what loads lazily
+    optimizer = torch.optim.AdamW(lessons.parameters(), training.learning_rate)
+    _train_on(lessons, optimizer, config, config.patch * config.window * 4, training.seed)  # loads what loads lazily
     base, began, began_cpu = peak_bytes(), time.monotonic(), time.process_time()
-    loss = _train_on(network, optimizer, config, config.show_size, training.seed)
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    loss = _train_on(lessons, optimizer, config, config.show_size, training.seed)
+    gradients = [parameter.grad for parameter in lessons.parameters() if parameter.grad is not None]
     return ShownStep(
         side=config.show_size,
         cpu_seconds=time.process_time() - began_cpu,
@@ -106,14 +106,23 @@ def step(run: RunFolder) -> ShownStep:
 
 
 def _train_on(
-    network: NestedViT, optimizer: torch.optim.Optimizer, config: NestedViTConfig, side: int, seed: int
+    lessons: Lessons, optimizer: torch.optim.Optimizer, config: NestedViTConfig, side: int, seed: int
 ) -> float:
     images, truth = batch(TwinCanvases(side, seed, "train"), config, [0])
-    values, total = chunked_losses(network, images, truth, config.chunk)
+    mode, chunk = way(config, side)
+    found = losses(lessons.network, images, lessons.objective(truth), mode, chunk, scratch=lessons.scratch)
     optimizer.zero_grad()
-    torch.autograd.backward(total)
+    torch.autograd.backward(found.total)
     optimizer.step()
-    return float(values.target)
+    return float(found.values["target"])
+
+
+def way(config: NestedViTConfig, side: int) -> tuple[Mode, int]:
+    """How gradients are found, and how many windows at a time: as trained, but by recomputation where nothing binds."""
+    if config.memory is None and config.gradients in ("auto", "ordinary"):
+        return "recomputed", config.chunk or USUAL_CHUNK
+    choice = choose(config, side)
+    return choice.mode, choice.chunk
 
 
 if __name__ == "__main__":

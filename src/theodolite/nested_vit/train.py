@@ -2,91 +2,34 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from theodolite.data.twins import TwinCanvases
+from theodolite.data.twins import CLASSES, TwinCanvases
 from theodolite.engine.loop import fit
 from theodolite.engine.schedules import half_cosine
 from theodolite.engine.task import Part, Step, Task
+from theodolite.kernel.errors import UsageError
 from theodolite.kernel.runs import RunFolder
 from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
+from theodolite.nested_vit.dropout import Draws
 from theodolite.nested_vit.evaluation import evaluate
-from theodolite.nested_vit.gradients import chunked_losses
-from theodolite.nested_vit.losses import Truth, cross_entropy, losses
+from theodolite.nested_vit.lessons import LESSONS, Lesson, Lessons, Truth
 from theodolite.nested_vit.model import NestedViT
 from theodolite.nested_vit.samples import batch
 
-Lesson = Literal["digits", "twins", "target"]
-LESSONS: tuple[Lesson, ...] = ("digits", "twins", "target")
 WARM_UP = 25  # steps of each lesson
 PEAK = {"digits": 1.0, "twins": 1.0, "target": 0.4}  # of the learning rate: what was taught is not to be forgotten
 TAUGHT = {  # parameters by the beginning of their names; the last lesson teaches all
-    "digits": ("embed", "region", "local_blocks.0", "norm_digits", "head_digits"),
-    "twins": ("global_blocks.0", "norm_twins", "head_twins"),
+    "digits": ("network.embed", "network.region", "network.local_blocks.0", "digits"),
+    "twins": ("network.global_blocks.0", "twins"),
 }
 LARGEST_GRADIENT = 1.0  # norm
 WEIGHT_DECAY = 0.05
 EVALUATIONS, EVALUATED = 16, 16  # how often in all, and on how many canvases
-
-
-class Lessons(nn.Module):
-    """The network and its losses in one call, which is what data-parallel training watches.
-
-    Parameters
-    ----------
-    network : NestedViT
-        What is trained.
-    """
-
-    def __init__(self, network: NestedViT) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor, truth: Truth, lesson: Lesson) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a lesson and what to note of it."""
-        if lesson == "target":
-            return self._target(images, truth)
-        loss = self._digits(images, truth) if lesson == "digits" else self._twins(images, truth)
-        # parameters that the lesson passes over take part with a gradient of zero: processes average all of them
-        rest = sum(parameter.sum() for parameter in self.parameters())
-        return loss + 0 * rest, {lesson: loss}
-
-    def _digits(self, images: Tensor, truth: Truth) -> Tensor:
-        """Stage 1's local blocks alone, on the windows that hold something; each canvas counts alike."""
-        held = truth.digits.any(dim=1)
-        windows = self.network.cut(images)
-        seen = None if windows.seen is None else windows.seen[held]
-        _, regions = self.network.within(0, *self.network.start(windows.pixels[held]), seen)
-        logits = self.network.read_digits(regions)
-        # a mean over all these windows would depend on which canvases are computed together
-        of_canvas = held.reshape(len(images), -1)
-        weight = (1 / of_canvas.sum(dim=1, keepdim=True)).expand_as(of_canvas)[of_canvas] / len(images)
-        of_windows = F.binary_cross_entropy_with_logits(logits, truth.digits[held].to(logits.dtype), reduction="none")
-        return (weight * of_windows.mean(dim=1)).sum()
-
-    def _twins(self, images: Tensor, truth: Truth) -> Tensor:
-        """Stage 1's global blocks alone; equal windows, the empty ones, are computed once."""
-        windows = self.network.cut(images)
-        with torch.no_grad():
-            if windows.seen is None:
-                pixels, place = torch.unique(windows.pixels, dim=0, return_inverse=True)
-                regions = self.network.within(0, *self.network.start(pixels), None)[1][place]
-            else:
-                _, regions = self.network.within(0, *self.network.start(windows.pixels), windows.seen)
-        return cross_entropy(self.network.read_twins(self.network.among(0, regions, windows.grid)), truth.twins)
-
-    def _target(self, images: Tensor, truth: Truth) -> tuple[Tensor, dict[str, Tensor]]:
-        config = self.network.config
-        if config.gradients == "chunked":
-            values, total = chunked_losses(self.network, images, truth, config.chunk)
-        else:
-            values = losses(self.network(images), truth)
-            total = values.total
-        return total, values._asdict()
 
 
 class TwinsTask(Task):
@@ -98,28 +41,37 @@ class TwinsTask(Task):
         The network and its canvases.
     training : NestedViTTraining
         Steps, rates and the seed.
+    scratch : Path or None
+        Folder for stored boundaries; None for the system's.
+
+    Raises
+    ------
+    UsageError
+        If the settings ask for other classes than the twins task has.
     """
 
     name = "nested-vit"
     sample_count = None
 
-    def __init__(self, config: NestedViTConfig, training: NestedViTTraining) -> None:
+    def __init__(self, config: NestedViTConfig, training: NestedViTTraining, scratch: Path | None = None) -> None:
+        has = 1 if config.target == "dense" else CLASSES
+        if config.num_classes != has:
+            raise UsageError(f"classes={config.num_classes}: the twins task has {has}; leave --classes out")
         self.config = config
         self.training = training
         self.source = TwinCanvases(config.size, training.seed, "train")
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
-            network = NestedViT(config)
-        self.network = network
-        self.networks = {"lessons": Lessons(network)}
+            self.lessons = Lessons(NestedViT(config), scratch)
+        self.networks = {"lessons": self.lessons}
         self.evaluate_every = max(1, training.steps // EVALUATIONS)
-        self.optimizers = {lesson: self._optimizer(network, lesson) for lesson in LESSONS}
+        self.optimizers = {lesson: self._optimizer(lesson) for lesson in LESSONS}
 
-    def _optimizer(self, network: NestedViT, lesson: Lesson) -> torch.optim.Optimizer:
+    def _optimizer(self, lesson: Lesson) -> torch.optim.Optimizer:
         """AdamW over what a lesson teaches; matrices decay, vectors do not."""
         taught = [
             parameter
-            for name, parameter in network.named_parameters()
+            for name, parameter in self.lessons.named_parameters()
             if lesson == "target" or name.startswith(TAUGHT[lesson])
         ]
         groups: list[dict[str, Any]] = [
@@ -143,12 +95,13 @@ class TwinsTask(Task):
     def _losses(self, lesson: Lesson, part: Part) -> Mapping[str, Tensor]:
         images, truth = batch(self.source, self.config, part.ids.tolist())
         there = Truth(*(each.to(part.device) for each in truth))
-        loss, noted = self.networks["lessons"](images.to(part.device), there, lesson)
+        draws = Draws(part.seed, part.number, part.ids.cpu())
+        loss, noted = self.networks["lessons"](images.to(part.device), there, lesson, draws)
         return {"loss": loss, **noted}
 
     def evaluate(self, number: int) -> dict[str, float]:  # the same canvases at every step
         """Measure on a few held-out canvases."""
-        seen = evaluate(self.network, self.config, self.training.seed, EVALUATED)
+        seen = evaluate(self.lessons, self.config, self.training.seed, EVALUATED)
         return {"held_out_digits": seen.digits, "held_out_twins": seen.twins, "held_out_iou": seen.iou()[0]}
 
 
@@ -167,4 +120,4 @@ def rate(number: int, total: int) -> float:
 
 def train(config: NestedViTConfig, training: NestedViTTraining, run: RunFolder) -> None:
     """Train on endless canvases, from the run's checkpoint where there is one."""
-    fit(TwinsTask(config, training), training, run)
+    fit(TwinsTask(config, training, run.path), training, run)

@@ -119,7 +119,9 @@ def training_flops(forward: int, embedding: int) -> int:
     return 3 * forward - embedding
 
 
-def chunked_training_flops(nesting: Nesting, patch_values: int, width: int, dense_head: int, other_heads: int) -> int:
+def recomputed_training_flops(
+    nesting: Nesting, patch_values: int, width: int, dense_head: int, other_heads: int
+) -> int:
     """FLOPs of one training step that recomputes windows from their pixels (`docs/answers/q4.md`, Q4.a).
 
     Stage s is computed again for every later use: S(S+1)/2 forward stages, then, for a dense target, all S once more
@@ -140,6 +142,22 @@ def chunked_training_flops(nesting: Nesting, patch_values: int, width: int, dens
     # the dense head is read twice: first for its region tokens' gradient alone, not for its weights'
     heads = 3 * other_heads + (2 + 3) * dense_head
     return forward + backward + among + heads
+
+
+def stored_training_flops(nesting: Nesting, patch_values: int, width: int, dense_head: int, other_heads: int) -> int:
+    """FLOPs of one training step that stores what leaves each stage (`docs/answers/q4.md`, Q4.a): about 4/3 of nominal.
+
+    Each stage runs forward once, then forward and backward once; the dense head reads what was stored, once.
+
+    Holds when: the embedding is recomputed with stage 1; `dense_head` or `other_heads` may be 0.
+    Source: docs/answers/q4.md, Q4.a.
+    """
+    K, patches, R, S, local, across = nesting
+    # forward, then forward again and twice as much backward; of the embedding only to its weights
+    within = 4 * S * local * K * layer_flops(patches + R, width)
+    embedding = 3 * linear_flops(K * patches, patch_values, width)
+    among = 4 * S * across * layer_flops(K * R, width)
+    return within + embedding + among + 3 * (dense_head + other_heads)
 
 
 def attention_matrix_bytes(tokens: int, number_bytes: int = 4) -> int:

@@ -73,10 +73,69 @@ def chunk_kept_bytes(nesting: Nesting, patch_values: int, width: int, heads: int
     return nested_kept_bytes(nesting._replace(windows=chunk, global_blocks=0), patch_values, width, heads)
 
 
-def boundary_bytes(nesting: Nesting, width: int) -> int:
-    """Bytes of region tokens that chunked recomputation keeps from forward to backward: (S + 1)·G·d numbers.
+def stage_kept_bytes(nesting: Nesting, patch_values: int, width: int, heads: int, chunk: int) -> int:
+    """Bytes that a chunk keeps of one stage alone, the first, which keeps its pixels, too, in float32.
 
-    Holds when: what leaves each stage's local layers is kept, and what leaves the first global layers, read there.
+    Holds when: as `chunk_kept_bytes`, and what leaves each stage is stored.
     Source: docs/answers/q4.md, Q4.a.
     """
-    return FLOAT32 * (nesting.stages + 1) * nesting.windows * nesting.region_tokens * width
+    return chunk_kept_bytes(nesting._replace(stages=1), patch_values, width, heads, chunk)
+
+
+def region_bytes(nesting: Nesting, width: int) -> int:
+    """Bytes of the region tokens of one stage, once: G·d numbers in float32.
+
+    Holds when: always.
+    Source: docs/answers/q4.md, Q4.a.
+    """
+    return FLOAT32 * nesting.windows * nesting.region_tokens * width
+
+
+def stored_bytes(nesting: Nesting, width: int, boundaries: int) -> int:
+    """Bytes of the patches that leave `boundaries` stages: K·w²·d numbers each, in float32, in files.
+
+    Holds when: every patch is stored, those of padding among them.
+    Source: docs/answers/q4.md, Q4.a.
+    """
+    return FLOAT32 * boundaries * nesting.windows * nesting.patches * width
+
+
+def masks_kept_bytes(tokens: int, width: int, layers: int) -> int:
+    """Bytes of dropout's masks that layers keep: two a layer, a byte a number.
+
+    Holds when: dropout follows attention and the MLP; its masks are truth values.
+    Source: the masks are what the product with them needs backward.
+    """
+    return 2 * tokens * width * layers
+
+
+def pixel_loss_kept_bytes(pixels: int, classes: int) -> int:
+    """Bytes that the loss of every pixel keeps, in float32: 9 for one logit, 4C + 8 for C classes.
+
+    Holds when: one logit by binary cross-entropy (logit, truth as a number, a byte for what is ignored), more by
+    cross-entropy (logarithms of probabilities, truth as an integer of 8 bytes).
+    Source: docs/answers/q4.md, Q4.c; the inputs of each operation that has a gradient.
+    """
+    return pixels * (2 * FLOAT32 + 1 if classes == 1 else FLOAT32 * classes + 8)
+
+
+def step_peak_bytes(
+    kept: int, tokens_bytes: int, passing: int, regions: int, parameters: int, resident: int, *, chunked: bool
+) -> int:
+    """Most bytes that tensors of a training step with AdamW hold at one moment, in float32.
+
+    What is kept, and beside it the larger of two: at the end of the forward pass the last layer's tokens and what
+    passes through the loss; when the last MLP is differentiated, the gradients of its output and of its hidden layer
+    (5·4Nd). By chunks gradients of the weights are added up beside it, and region tokens and their gradients are held.
+
+    Holds when: `kept` are the bytes kept for the backward pass, `tokens_bytes` those of the tokens computed at a time,
+    `passing` those of the logits and losses of their pixels, `resident` those of images and truth, `parameters` those
+    of all weights. What an operation uses within itself is not counted, nor what a process holds without any tensor.
+    Source: docs/answers/q4.md, Q4.a; within 10% of what tensors hold, by the tests.
+    """
+    # weights and both moments of AdamW
+    standing = 3 * parameters + resident + regions
+    # gradients known before, and those of the last chunk; or all of them, and as many handed out
+    gradients = parameters if chunked else 0
+    working = kept + max(tokens_bytes + passing, (6 if chunked else 5) * tokens_bytes)
+    return standing + max(gradients + working, 2 * parameters)
