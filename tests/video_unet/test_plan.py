@@ -4,6 +4,7 @@ from tests.tolerances import assert_identity
 
 from theodolite.kernel.exhibits import Chart, Diagram, Table
 from theodolite.video_unet.baselines import baseline, baseline_clips
+from theodolite.video_unet.blueprint import SHAPE_COLUMN
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.cosine_code import cosines, rebuilt
 from theodolite.video_unet.plan import plan
@@ -33,8 +34,8 @@ def test_the_u_is_drawn_with_every_block_and_every_skip():
 def test_the_table_has_a_row_for_every_map():
     table = next(each for each in plan(VideoUNetConfig()).exhibits if isinstance(each, Table))
     assert len(table.rows) == 27
-    joins = [row for row in table.rows if row[2] == "concatenation"]
-    assert [row[5] for row in joins] == ["3×8×8×256", "5×16×16×128", "10×32×32×64"]
+    joins = [row for row in table.rows if str(row[0]).endswith(".join")]
+    assert [row[SHAPE_COLUMN] for row in joins] == ["3×8×8×256", "5×16×16×128", "10×32×32×64"]
 
 
 def test_what_an_output_sees_is_told_by_its_place_and_axis():

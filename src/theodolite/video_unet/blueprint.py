@@ -4,19 +4,8 @@ from theodolite.kernel.exhibits import Arrow, Box, Diagram, Table
 from theodolite.video_unet.architecture import Map, maps
 from theodolite.video_unet.config import Size, VideoUNetConfig
 
-SHAPE = "frames × height × width × channels"
-COLUMNS = (
-    "block",
-    "map",
-    "made by",
-    "kernel",
-    "channels in",
-    SHAPE,
-    "parameters",
-    "dead",
-    "million multiply-adds",
-    "of them inside",
-)
+SHAPE, AXES = "size", "frames × height × width × channels"
+COLUMNS = ("map", "kernel", "in", SHAPE, "parameters", "dead", "work", "inside")
 NAME_COLUMN, SHAPE_COLUMN = COLUMNS.index("map"), COLUMNS.index(SHAPE)
 TABLE_TITLE = "Every map"
 
@@ -39,9 +28,7 @@ def shape_table(config: VideoUNetConfig) -> Table:
     made = maps(config)
     rows = tuple(
         (
-            each.block,
             each.name,
-            each.operation,
             times(each.kernel) if each.kernel else None,
             each.channels_in,
             shape(each),
@@ -55,8 +42,9 @@ def shape_table(config: VideoUNetConfig) -> Table:
     skips = "the last convolution of each encoder block is its skip connection" if config.skips else "no skips"
     return Table(
         title=f"{TABLE_TITLE}: {len(made)}, with {sum(each.parameters for each in made):,} parameters",
-        caption=f"In the order they are computed; {skips}; sizes that {_pool(config)} not divide are rounded "
-        f"{config.rounding}; a dead weight can only ever meet padding; work inside reads none.",
+        caption="In the order they are computed, by their names in the network. In: channels of what they are made "
+        f"from. Size: {AXES}; {skips}; sizes that {_pool(config)} not divide are rounded {config.rounding}. A dead "
+        "weight can only ever meet padding. Work: million multiply-adds, and those of them inside, which read none.",
         columns=COLUMNS,
         rows=rows,
     )

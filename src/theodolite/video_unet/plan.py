@@ -78,11 +78,14 @@ def sees(config: VideoUNetConfig, axis: int) -> int:
 
 
 def phases(config: VideoUNetConfig) -> Table:
-    """Return what an output sees to either side of itself, by its place in its cell, along each axis."""
+    """Return what an output sees to either side of itself, by its place in its cell, along each axis that differs."""
+    layers = list(zip(config.kernels, config.pools, config.cell, strict=True))
+    alike = len(set(layers)) == 1
+    axes = ("",) if alike else ("frames ", "rows ", "columns ")
     rows = []
     for place in range(min(max(config.cell), MOST_PHASES)):
         row: list[str | int | None] = [place]
-        for kernel, pool, cell in zip(config.kernels, config.pools, config.cell, strict=True):
+        for kernel, pool, cell in layers[:1] if alike else layers:
             if place >= cell:
                 row += [None, None]
                 continue
@@ -92,12 +95,10 @@ def phases(config: VideoUNetConfig) -> Table:
     longest = max(sees(config, axis) for axis in range(3))
     return Table(
         title=f"An output sees up to {longest} positions along an axis, more to one side or the other",
-        caption=f"How far an output sees before and after itself, away from borders, by place in its cell of "
-        f"{times(config.cell)} positions{f'; the first {MOST_PHASES}' if max(config.cell) > MOST_PHASES else ''}.",
-        columns=(
-            "place",
-            *(f"{axis} {side}" for axis in ("frames", "rows", "columns") for side in ("before", "after")),
-        ),
+        caption=f"How far an output sees before and after itself, away from borders{', along every axis' * alike}; by "
+        f"place in its cell of {times(config.cell)} positions"
+        f"{f'; the first {MOST_PHASES}' if max(config.cell) > MOST_PHASES else ''}.",
+        columns=("place", *(f"{axis}{side}" for axis in axes for side in ("before", "after"))),
         rows=tuple(rows),
     )
 
