@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow format clean
+.PHONY: demo test test-slow explore format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/theodolite demo --force
@@ -18,6 +18,10 @@ test: $(VENV)/.installed-dev
 # statistical and fault tests that take minutes
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow
+
+# properties on inputs not drawn before
+explore: $(VENV)/.installed-dev
+	$(BIN)/pytest -m "not slow" --hypothesis-profile "new cases"
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.video_unet.test_streaming import Memory, network
 from torch import nn
@@ -14,7 +14,7 @@ from theodolite.video_unet import streaming
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.model import VideoUNet
 from theodolite.video_unet.streaming import streamed
-from theodolite.video_unet.tiles import FRAMES, ROWS, cell, halo, streaming_bytes, tiles
+from theodolite.video_unet.tiles import FRAMES, ROWS, Span, cell, halo, streaming_bytes, tiles
 
 ENOUGH = 2**50
 FAR_ABOVE = 3.0
@@ -32,11 +32,12 @@ def test_the_halo_read_from_the_layers_is_that_of_theory(stages, convolutions, k
 
 def test_what_lets_a_frame_be_whole_lets_it_be_whole():
     (tile,) = tiles(network(), 100, 300, 1, ENOUGH)
-    assert tile.pixels == 100 * 300
+    assert (tile.rows, tile.columns) == (Span(0, 100, 0, 100), Span(0, 300, 0, 300))
 
 
 @settings(max_examples=25)
 @given(st.integers(20, 200), st.integers(20, 200), st.integers(60, 120), st.sampled_from(["up", "down"]))
+@example(129, 193, 60, "up")  # only with more than sixteen tiles a side
 def test_tiles_cover_every_pixel_once_and_fit(height, width, side, rounding):
     built = network(stages=2, rounding=rounding)
     memory = streaming_bytes(built, side, side, 2)

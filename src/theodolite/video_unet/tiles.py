@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,6 @@ from theodolite.video_unet.model import Decoder, Encoder, VideoUNet
 
 FRAMES, ROWS, COLUMNS = 0, 1, 2
 """The axes of a clip, of kernels and of windows."""
-MOST_CUTS = 16
-"""Tiles along one side at most."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,6 @@ class Tile:
     rows: Span
     columns: Span
 
-    @property
-    def pixels(self) -> int:
-        """Pixels given to the network, of one frame."""
-        return (self.rows.end - self.rows.begin) * (self.columns.end - self.columns.begin)
-
 
 def tiles(network: VideoUNet, height: int, width: int, most: int, memory: int) -> list[Tile]:
     """Cut frames into as few pixels as can be streamed, tile by tile, within the memory given; whole if that fits.
@@ -51,31 +44,39 @@ def tiles(network: VideoUNet, height: int, width: int, most: int, memory: int) -
     ResourceError
         If no tile with its neighbours would fit.
     """
-    best: list[Tile] = []
-    for down, across in itertools.product(_cuts(network, ROWS, height), _cuts(network, COLUMNS, width)):
-        cut = [Tile(rows, columns) for rows, columns in itertools.product(down, across)]
-        largest = max(cut, key=lambda tile: tile.pixels)
-        size = (largest.rows.end - largest.rows.begin, largest.columns.end - largest.columns.begin)
-        fits = streaming_bytes(network, *size, most) <= memory
-        if fits and (not best or sum(tile.pixels for tile in cut) < sum(tile.pixels for tile in best)):
-            best = cut
-    if not best:
-        least = streaming_bytes(network, 2 * halo(network, ROWS) + 1, 2 * halo(network, COLUMNS) + 1, most)
-        raise ResourceError(
-            f"frames of {width}×{height} would take about {streaming_bytes(network, height, width, most) / 2**30:.1f} "
-            f"GiB, and {least / 2**30:.1f} in tiles, more than {memory / 2**30:.1f}; scale the video down, or train "
-            "with a smaller --base or fewer --stages"
-        )
-    return best
+    cuts = list(itertools.product(_cuts(network, ROWS, height), _cuts(network, COLUMNS, width)))
+    for rows, columns in sorted(cuts, key=lambda cut: _given(cut[0]) * _given(cut[1])):
+        if streaming_bytes(network, _longest(rows), _longest(columns), most) <= memory:
+            return [Tile(*spans) for spans in itertools.product(rows, columns)]
+    least = min(streaming_bytes(network, _longest(rows), _longest(columns), most) for rows, columns in cuts)
+    raise ResourceError(
+        f"frames of {width}×{height} would take about {streaming_bytes(network, height, width, most) / 2**20:,.0f} MiB, "
+        f"and {least / 2**20:,.0f} in tiles, more than {memory / 2**20:,.0f}; scale the video down, or train with a "
+        "smaller --base or fewer --stages"
+    )
 
 
-def _cuts(network: VideoUNet, axis: int, size: int) -> Iterator[list[Span]]:
+def _cuts(network: VideoUNet, axis: int, size: int) -> list[list[Span]]:
     """Give every way to cut one side into equal tiles of whole cells, from none on."""
-    cells, around = -(-size // cell(network, axis)), halo(network, axis)
-    for count in range(1, min(cells, MOST_CUTS) + 1):
-        side = cell(network, axis) * -(-cells // count)
-        ends = [(first, min(first + side, size)) for first in range(0, size, side)]
-        yield [Span(max(0, first - around), min(size, stop + around), first, stop) for first, stop in ends]
+    unit, around = cell(network, axis), halo(network, axis)
+    cells = -(-size // unit)
+    sides = sorted({unit * -(-cells // count) for count in range(1, cells + 1)}, reverse=True)
+    return [
+        [
+            Span(max(0, first - around), min(size, first + side + around), first, min(first + side, size))
+            for first in range(0, size, side)
+        ]
+        for side in sides
+    ]
+
+
+def _given(spans: list[Span]) -> int:
+    """Positions along one axis that are given to the network, neighbours again for every tile."""
+    return sum(span.end - span.begin for span in spans)
+
+
+def _longest(spans: list[Span]) -> int:
+    return max(span.end - span.begin for span in spans)
 
 
 def cell(network: VideoUNet, axis: int) -> int:
