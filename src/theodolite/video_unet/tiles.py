@@ -48,9 +48,10 @@ def tiles(network: VideoUNet, height: int, width: int, most: int, memory: int) -
     for rows, columns in sorted(cuts, key=lambda cut: _given(cut[0]) * _given(cut[1])):
         if streaming_bytes(network, _longest(rows), _longest(columns), most) <= memory:
             return [Tile(*spans) for spans in itertools.product(rows, columns)]
+    whole = streaming_bytes(network, height, width, most)
     least = min(streaming_bytes(network, _longest(rows), _longest(columns), most) for rows, columns in cuts)
     raise ResourceError(
-        f"frames of {width}×{height} would take about {streaming_bytes(network, height, width, most) / 2**20:,.0f} MiB, "
+        f"frames of {width}×{height} would take about {whole / 2**20:,.0f} MiB, "
         f"and {least / 2**20:,.0f} in tiles, more than {memory / 2**20:,.0f}; scale the video down, or train with a "
         "smaller --base or fewer --stages"
     )
