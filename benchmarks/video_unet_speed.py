@@ -25,6 +25,7 @@ from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from theodolite.kernel.allocation import keep_freed_memory
 from theodolite.video_unet.config import VideoUNetConfig
 from theodolite.video_unet.model import VideoUNet
 
@@ -202,6 +203,7 @@ def measure(size, kind, repeats, threads):
 
 def main(repeats, *threads):
     """Measure and write the tables."""
+    keep_freed_memory()  # as our command line does; for both sides
     rows, met = [], []
     for count in threads:
         torch.set_num_threads(count)

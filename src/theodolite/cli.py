@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from theodolite import families
 from theodolite.families import FAMILIES, Family
+from theodolite.kernel.allocation import keep_freed_memory
 from theodolite.kernel.errors import AUDIT_FAILED, InterruptedRun, ResourceError, TheodoliteError, UsageError
 from theodolite.kernel.launch import is_first_process
 from theodolite.kernel.records import Audit, Plan
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code: see `theodolite.kernel.errors`."""
     # threads that spin while they wait make small networks ten times slower where another program wants a core
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_freed_memory()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     with _ended_by_sigterm():
