@@ -48,6 +48,9 @@ class NestedViTConfig(Settings):
         None, ge=1, le=65536, description="logits a pixel, or an image; by default the twins': 1 a pixel, 6 an image"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="share of each half layer's output that training sets to zero")
+    skip_empty: bool = Field(
+        False, description="windows of one colour pass the later stages' local blocks by: faster, another function"
+    )
     memory: Bytes | None = Field(
         None, ge=2**20, description="what a training step may hold, as in 4GiB; by default there is no bound"
     )

@@ -264,10 +264,9 @@ class _Stored(_ByChunks):
             regions = self.tokens.entered[stage - 1][chosen].clone().requires_grad_()
             inputs = [patches, regions]
             known = [torch.zeros_like(patches), self.by_entered[stage - 1][chosen]]
-            entering = (patches, regions)
+            patches, regions = self.tokens.proceed(stage, chosen, patches, regions)
         else:
-            entering = self.tokens.start(chosen)
-        patches, regions = self.tokens.within(stage, chosen, *entering)
+            patches, regions = self.tokens.begin(chosen)
         outputs, cotangents = [regions], [self.by_left[stage][chosen]]
         if self._stored.keeps(stage):
             outputs.append(patches)

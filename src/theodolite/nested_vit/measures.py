@@ -44,8 +44,9 @@ def plain_vit(config: NestedViTConfig, patch: int) -> PlainViT:
 
 
 def kept_bytes(network: NestedViT, config: NestedViTConfig, seed: int) -> dict[str, int]:
-    """Bytes that autograd keeps for the backward pass on one canvas, at most at one moment, by each mode."""
-    images, truth = batch(TwinCanvases(config.size, seed, "held out"), config, [0])
+    """Bytes that autograd keeps for the backward pass on one image, at most at one moment, by each mode."""
+    _, truth = batch(TwinCanvases(config.size, seed, "held out"), config, [0])
+    images = _noise(config, config.size)  # equal windows would be computed once
     told = {}
     for mode in MODES:
         objective = _objective(config, truth.target)
@@ -77,7 +78,7 @@ def gradient_difference(network: NestedViT, config: NestedViTConfig, seed: int) 
 
 def forward_seconds(config: NestedViTConfig, side: int) -> dict[str, float]:
     """Processor seconds of one forward pass of each network on the CPU, the better of two."""
-    images = torch.zeros(1, config.channels, side, side)
+    images = _noise(config, side)
     networks = {"nested": NestedViT(config).eval()} | {
         f"ViT-{patch}": plain_vit(config, patch) for patch in PLAIN_PATCHES
     }
@@ -96,6 +97,10 @@ def forward_seconds(config: NestedViTConfig, side: int) -> dict[str, float]:
 def ordinary_bytes(config: NestedViTConfig, side: int) -> int:
     """Bytes that ordinary autograd would keep at a size too large to try, by the formula of `kept_ordinary`."""
     return Costs(config, side).kept("ordinary")
+
+
+def _noise(config: NestedViTConfig, side: int) -> Tensor:
+    return torch.rand(1, config.channels, side, side, generator=torch.Generator().manual_seed(0))
 
 
 def _meta_images(config: NestedViTConfig, side: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.dropout import Draws, Dropout, fresh
-from theodolite.nested_vit.windows import Windows, WindowSource, brightness
+from theodolite.nested_vit.windows import Windows, WindowSource, alike, brightness
 
 MLP_RATIO = 4
 
@@ -186,11 +186,11 @@ class NestedViT(nn.Module):
         """Return what is known of images before the head; the arguments are those of `forward`."""
         windows = self.cut(images)
         draws = self.drawn(windows.batch, draws)
-        seen = self.seen(windows, windows.all)
-        patches, regions = self.start(windows.tiles(windows.all))
+        patches, regions = self.begin(windows, windows.all, draws)
         left, entered = [], []
         for stage in range(self.config.stages):
-            patches, regions = self.within(stage, patches, regions, seen, self.dropout(windows, windows.all, draws))
+            if stage:
+                patches, regions = self.proceed(stage, windows, windows.all, patches, regions, draws)
             left.append(regions)
             regions = self.among(stage, regions, windows.grid, self.dropout(windows, windows.all, draws))
             entered.append(regions)
@@ -254,6 +254,41 @@ class NestedViT(nn.Module):
             return None
         image, row, column = windows.places(chosen)
         return Dropout(self.config.dropout, draws, draws.images.cpu()[image], row * windows.grid[2] + column)
+
+    def begin(
+        self, windows: Windows, chosen: slice, draws: Draws | None
+    ) -> tuple[Float[Tensor, "window patch width"], Float[Tensor, "window region width"]]:
+        """Patches and region tokens of the chosen windows after the first local blocks; equal windows once."""
+        tiles, seen = windows.tiles(chosen), self.seen(windows, chosen)
+        if draws is not None:  # each window has its own dropout
+            return self.within(0, *self.start(tiles), seen, self.dropout(windows, chosen, draws))
+        group, first = alike(tiles, seen)
+        if len(first) == len(tiles):
+            return self.within(0, *self.start(tiles), seen)
+        patches, regions = self.within(0, *self.start(tiles[first]), None if seen is None else seen[first])
+        return patches[group], regions[group]
+
+    def proceed(
+        self,
+        stage: int,
+        windows: Windows,
+        chosen: slice,
+        patches: Float[Tensor, "window patch width"],
+        regions: Float[Tensor, "window region width"],
+        draws: Draws | None,
+    ) -> tuple[Float[Tensor, "window patch width"], Float[Tensor, "window region width"]]:
+        """Local blocks of a later stage for the chosen windows; those of one colour pass it by, where that is set."""
+        seen, dropout = self.seen(windows, chosen), self.dropout(windows, chosen, draws)
+        if not self.config.skip_empty or not (empty := windows.empty(chosen)).any():
+            return self.within(stage, patches, regions, seen, dropout)
+        if empty.all():
+            return patches, regions
+        (kept,) = (~empty).nonzero(as_tuple=True)
+        there = kept.to(patches.device)
+        made = self.within(
+            stage, patches[there], regions[there], None if seen is None else seen[there], dropout and dropout.of(kept)
+        )
+        return patches.index_copy(0, there, made[0]), regions.index_copy(0, there, made[1])
 
     def start(
         self, tiles: Shaped[Tensor, "window channel side side"]

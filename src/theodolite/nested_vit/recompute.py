@@ -54,25 +54,22 @@ class Recomputation:
         """Windows, as many at a time as a chunk has."""
         return self.windows.chunks(self.chunk)
 
-    def within(self, stage: int, chosen: slice, patches: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """Local blocks of a stage for the chosen windows."""
-        seen = self.network.seen(self.windows, chosen)
-        return self.network.within(
-            stage, patches, regions, seen, self.network.dropout(self.windows, chosen, self.draws)
-        )
+    def begin(self, chosen: slice) -> tuple[Tensor, Tensor]:
+        """Patches and region tokens of the chosen windows after the first stage's local blocks."""
+        return self.network.begin(self.windows, chosen, self.draws)
 
-    def start(self, chosen: slice) -> tuple[Tensor, Tensor]:
-        """Patches and region tokens of the chosen windows before the first stage."""
-        return self.network.start(self.windows.tiles(chosen))
+    def proceed(self, stage: int, chosen: slice, patches: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """Local blocks of a later stage for the chosen windows."""
+        return self.network.proceed(stage, self.windows, chosen, patches, regions, self.draws)
 
     def local(self, stage: int, chosen: slice, entering: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Patches and region tokens of the chosen windows, from their pixels up to the local blocks of a stage.
 
         `entering` holds the region tokens of these windows that enter stages 2, 3, … up to this one.
         """
-        patches, regions = self.start(chosen)
-        for number in range(stage + 1):
-            patches, regions = self.within(number, chosen, patches, entering[number - 1] if number else regions)
+        patches, regions = self.begin(chosen)
+        for number in range(1, stage + 1):
+            patches, regions = self.proceed(number, chosen, patches, entering[number - 1])
         return patches, regions
 
     def among(self, stage: int, regions: Tensor) -> Tensor:
@@ -100,9 +97,9 @@ class Recomputation:
             return self.local(stage, chosen, self.kept(stage, chosen))[1]
         if stage:
             before = self.boundaries.read(stage - 1, chosen), self.entered[stage - 1][chosen]
+            patches, regions = self.proceed(stage, chosen, *before)
         else:
-            before = self.start(chosen)
-        patches, regions = self.within(stage, chosen, *before)
+            patches, regions = self.begin(chosen)
         self.boundaries.write(stage, chosen, patches)
         return regions
 

@@ -5,10 +5,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
-from jaxtyping import Shaped
+from jaxtyping import Bool, Int, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
+from theodolite.data.window_groups import group_arrays
 from theodolite.kernel.errors import DataError
 from theodolite.theory.attention import windows_covering
 
@@ -69,6 +70,7 @@ class Windows:
                 f"a batch of {self.batch} images of {self.width} × {self.height} px holds no pixel; give one"
             )
         self.grid = (self.batch, *windows_covering(self.height, self.width, side))
+        self._empty: list[Tensor] = []
 
     def __len__(self) -> int:
         batch, rows, columns = self.grid
@@ -94,6 +96,21 @@ class Windows:
         _, rows, columns = self.grid
         number = torch.arange(chosen.start, chosen.stop)
         return number // (rows * columns), number // columns % rows, number % columns
+
+    def empty(self, chosen: slice) -> Bool[Tensor, " window"]:
+        """Which of the chosen windows have one colour in all that lies in the image; asked first, all are read."""
+        if not self._empty:
+            self._empty = [torch.cat([self._one_colour(part) for part in self.chunks(self.grid[2])]).cpu()]
+        return self._empty[0][chosen]
+
+    def _one_colour(self, chosen: slice) -> Tensor:
+        _, rows, columns = self.places(chosen)
+        inside = torch.arange(self.side)
+        down = (rows[:, None] * self.side + inside < self.height)[:, None, :, None]
+        right = (columns[:, None] * self.side + inside < self.width)[:, None, None, :]
+        tiles = self.tiles(chosen).cpu()
+        equal = tiles == tiles[:, :, :1, :1]
+        return (equal | ~(down & right)).flatten(1).all(dim=1)
 
     def tiles(self, chosen: slice, beyond: int = 0) -> Shaped[Tensor, "window channel side side"]:
         """Pixels of the chosen windows, `beyond` where they leave the image."""
@@ -146,6 +163,28 @@ def _size(images: Tensor | Sequence[WindowSource]) -> tuple[int, int, int]:
 def _said(size: tuple[int, int, int]) -> str:
     channels, height, width = size
     return f"{width} × {height} × {channels}"
+
+
+def alike(
+    tiles: Shaped[Tensor, "window channel side side"], seen: Bool[Tensor, "window token"] | None
+) -> tuple[Int[Tensor, " window"], Int[Tensor, " group"]]:
+    """Group windows that are equal byte by byte, and in which tokens are real.
+
+    Returns
+    -------
+    group : (window,) tensor
+        The number of each window's group.
+    first : (group,) tensor
+        The first window of each group. Every window is its own group on devices other than a processor, and where
+        gradients by the pixels are wanted.
+    """
+    if tiles.device.type != "cpu" or tiles.requires_grad:
+        return torch.arange(len(tiles)), torch.arange(len(tiles))
+    contents = tiles.contiguous().flatten(1).view(torch.uint8)
+    if seen is not None:
+        contents = torch.cat((contents, seen.cpu().view(torch.uint8)), dim=1)
+    group, first = group_arrays(contents.numpy())
+    return torch.from_numpy(group), torch.from_numpy(first)
 
 
 def brightness(pixels: Shaped[Tensor, "*shape"], like: Tensor) -> Tensor:
