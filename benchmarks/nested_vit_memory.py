@@ -160,8 +160,8 @@ def main(folder: Path, parts: list[str], threads: int) -> None:
         *(row(*each) for each in zip(steps, found, strict=True)),
         "",
         "Default: width 64, 2 stages, windows of 64 px, canvases in memory. Wide: width 192, 6 stages of two local "
-        "layers and a global one, windows of 128 px. Long: the same at width 64 with 2 stages. Wide and long read image "
-        "and truth from files.",
+        "layers and a global one, windows of 128 px. Long: the same at width 64 with 2 stages. Wide and long read "
+        "image and truth from files.",
         "",
     ]
     taken = {(step["name"], step["side"], step["mode"]): each["bytes"] for step, each in zip(steps, found, strict=True)}
