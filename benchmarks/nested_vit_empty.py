@@ -95,6 +95,8 @@ def main(run, side, repeats):
     torch.set_num_threads(1)
     config = run.settings(NestedViTConfig)
     lines = [
+        "# What empty windows cost the nested ViT",
+        "",
         f"{time.strftime('%Y-%m-%d')}, 1 thread, {platform.machine()}, torch {torch.__version__}",
         "",
         f"One training step on {side} × {side} px, width {config.width}, {config.stages} stages, chunks of {CHUNK} "
