@@ -135,15 +135,9 @@ class Lessons(nn.Module):
         return (weight * of_windows.mean(dim=1)).sum()
 
     def _twins(self, images: Tensor, truth: Truth, draws: Draws | None) -> Tensor:
-        """Stage 1's global blocks alone, above local ones without dropout; equal windows, the empty ones, once."""
+        """Stage 1's global blocks alone, above local ones without dropout."""
         windows = self.network.cut(images)
-        tiles = windows.tiles(windows.all)
         with torch.no_grad():
-            if windows.whole:
-                tiles, place = torch.unique(tiles, dim=0, return_inverse=True)
-                regions = self.network.within(0, *self.network.start(tiles), None)[1][place]
-            else:
-                seen = self.network.seen(windows, windows.all)
-                _, regions = self.network.within(0, *self.network.start(tiles), seen)
+            _, regions = self.network.begin(windows, windows.all, None)
         dropout = self.network.dropout(windows, windows.all, self.network.drawn(len(images), draws))
         return cross_entropy(self.twins(self.network.among(0, regions, windows.grid, dropout)), truth.twins)
