@@ -22,7 +22,7 @@ def optimal_discriminator(log_real: ArrayLike, log_fake: ArrayLike) -> Floats:
 
     Examples
     --------
-    >>> float(optimal_discriminator(np.log(0.3), np.log(0.1)))
+    >>> round(float(optimal_discriminator(np.log(0.3), np.log(0.1))), 12)
     0.75
     """
     p_r, p_θ = np.asarray(log_real, dtype=float), np.asarray(log_fake, dtype=float)
