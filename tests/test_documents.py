@@ -1,17 +1,18 @@
-"""The code blocks of README and docs run, in order, one namespace a file."""
+"""The code blocks of README and docs run, in order, in one namespace and one folder a file."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+from tests.launched import run
 
 from theodolite.cli import main
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -19,24 +20,31 @@ def name(path):
     return str(path.relative_to(ROOT))
 
 
+def run_command(line, capsys):
+    """A command line; theodolite in this process, which spares it seconds of imports."""
+    program, *words = shlex.split(line)
+    if program == "theodolite":
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        code, said = stopped.value.code, capsys.readouterr().err
+    else:
+        assert program == "torchrun", f"{line}: documents show theodolite and torchrun"
+        done = run(1, "-m", "torch.distributed.run", *words)
+        code, said = done.returncode, done.stderr_text
+    assert code in (0, None), f"{line}: {said}"
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
-def test_python_blocks_run(path, tmp_path, monkeypatch):
+def test_code_blocks_run(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     namespace = {"__name__": "document"}
-    for block in PYTHON.findall(path.read_text(encoding="utf-8")):
-        exec(compile(block, name(path), "exec"), namespace)
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
-def test_console_commands_run(path, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for block in CONSOLE.findall(path.read_text(encoding="utf-8")):
-        for line in block.splitlines():
-            if line.startswith("$ theodolite "):
-                with pytest.raises(SystemExit) as stopped:
-                    main(line.split()[2:])
-                assert stopped.value.code in (0, None), f"{line}: {capsys.readouterr().err}"
+    for language, block in BLOCK.findall(path.read_text(encoding="utf-8")):
+        if language == "python":
+            exec(compile(block, name(path), "exec"), namespace)
+        for line in block.splitlines() if language == "console" else ():
+            if line.startswith("$ "):
+                run_command(line[2:], capsys)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
