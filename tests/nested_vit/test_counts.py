@@ -1,11 +1,13 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.nested_vit.small import built, configured, random_batch, target_alone
+from tests.nested_vit.sources import InMemory
 from torch.utils.flop_counter import FlopCounterMode
 
-from theodolite.nested_vit.choice import MODES
+from theodolite.nested_vit.choice import MODES, choose
 from theodolite.nested_vit.costs import Costs, parameters
 from theodolite.nested_vit.counts import count_flops, counting_allocated, counting_kept
 from theodolite.nested_vit.gradients import losses
@@ -16,6 +18,11 @@ SHAPES = [
     {"target": "label", "region_tokens": 3, "stages": 1},
     {"stages": 3, "local_blocks": 1, "global_blocks": 2, "width": 24, "heads": 3, "classes": 4, "channels": 1},
 ]
+
+
+def noise(height, width, channels, seed=0):
+    """Pixels of which no two windows are equal: equal ones pass the first stage once."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
 def on_meta(config, height, width=None, batch=1):
@@ -91,7 +98,9 @@ def test_every_mode_costs_what_the_formula_says(
         ) == costs.flops(mode)
 
 
-@pytest.mark.parametrize("fields", [*SHAPES, {"dropout": 0.2}, {"target": "label", "classes": 9, "dropout": 0.1}])
+@pytest.mark.parametrize(
+    "fields", [*SHAPES, {"dropout": 0.2}, {"target": "label", "classes": 9, "dropout": 0.1}, {"classes": 21}]
+)
 @pytest.mark.parametrize("mode", MODES)
 def test_formulas_of_memory_are_what_tensors_hold(fields, mode):
     """Kept within 2%, and the most that all tensors hold at one moment within 10%."""
@@ -107,6 +116,34 @@ def test_formulas_of_memory_are_what_tensors_hold(fields, mode):
         torch.autograd.backward(losses(network, images, target_alone(config, shown), mode, 10).total)
     standing = 12 * parameters(config) + images.numel() + (96 * 80 if config.target == "dense" else 0)
     assert costs.peak(mode, 10) == pytest.approx(held.most + standing, rel=0.1)
+
+
+@pytest.mark.parametrize("target", ["dense", "label"])
+@pytest.mark.parametrize("mode", MODES)
+def test_images_read_by_windows_are_read_as_often_as_planned_and_not_held(mode, target):
+    config = configured(target=target, gradients=mode, stages=3)
+    network = built(config, torch.float32)
+    _, truth = random_batch(config, 2, 100, 90, torch.float32)
+    sources = [InMemory(noise(100, 90, 3, seed)) for seed in range(2)]
+    costs = Costs(config, 100, 90, 2, by_windows=True)
+    with counting_allocated() as held:
+        torch.autograd.backward(losses(network, sources, target_alone(config, truth.target), mode, 10).total)
+    asked = sum(3 * height * width for source in sources for _, _, height, width in source.asked)
+    assert asked == costs.read(mode)
+    assert costs.peak(mode, 10) == pytest.approx(held.most + 12 * parameters(config), rel=0.1)
+    assert choose(config, 100, 90, 2, by_windows=True).peak < choose(config, 100, 90, 2).peak
+
+
+def test_of_many_channels_the_pixels_are_the_peak():
+    """As numbers, and divided by the brightest: more than what few narrow layers keep."""
+    config = configured(channels=500, stages=1, local_blocks=1, target="label")
+    network, objective = built(config, torch.float32), target_alone(config, torch.zeros(1, 6, dtype=torch.bool))
+    source = InMemory(noise(64, 64, 500))
+    with counting_allocated() as held:
+        torch.autograd.backward(losses(network, [source], objective).total)
+    costs = Costs(config, 64, by_windows=True)
+    assert costs.peak("ordinary") == pytest.approx(held.most + 12 * parameters(config), rel=0.1)
+    assert costs.peak("ordinary") > 12 * parameters(config) + costs.kept("ordinary") * 1.1
 
 
 @pytest.mark.parametrize("patch", [8, 16, 128])

@@ -106,11 +106,26 @@ def test_the_loss_of_pixels_keeps_what_autograd_saves(classes):
     assert bytes_saved(loss) - weight == memory.pixel_loss_kept_bytes(50, classes)
 
 
-def test_a_peak_grows_with_what_is_kept_and_never_lies_below_two_gradients():
-    fixed = {"tokens_bytes": 100, "passing": 30, "regions": 7, "parameters": 1000, "resident": 20}
-    assert memory.step_peak_bytes(5000, **fixed, chunked=False) == 3000 + 27 + 5000 + 500
-    assert memory.step_peak_bytes(5000, **fixed, chunked=True) == 3000 + 27 + 1000 + 5000 + 600
-    assert memory.step_peak_bytes(0, **fixed, chunked=True) == 3000 + 27 + 2000
+def test_a_phase_peaks_in_its_loss_or_in_its_last_mlp():
+    assert memory.phase_peak_bytes(5000, 100, 30) == 5000 + 500
+    assert memory.phase_peak_bytes(5000, 100, 700) == 5000 + 800
+    assert memory.phase_peak_bytes(5000, 100, 30, times=6) == 5000 + 600
+    assert memory.phase_peak_bytes(5000, 100, times=0) == 5100
+
+
+def test_a_step_never_peaks_below_two_gradients():
+    fixed = {"regions": 7, "parameters": 1000, "resident": 20}
+    assert memory.step_peak_bytes(5000, **fixed) == 3000 + 27 + 5000
+    assert memory.step_peak_bytes(0, **fixed) == 3000 + 27 + 2000
+
+
+def test_materialised_attention_keeps_a_number_for_each_entry_instead_of_one_for_each_token():
+    nest = Nesting(9, 16, 2, 3, 2, 1)
+    fused, whole = (memory.nested_kept_bytes(nest, 48, 8, 2, fused=each) for each in (True, False))
+    entries = 2 * 3 * (2 * 9 * 18 * 17 + 18 * 17)
+    assert whole - fused == memory.FLOAT32 * entries
+    plain = [memory.vit_kept_bytes(64, 48, 8, 2, 3, fused=each) for each in (True, False)]
+    assert plain[1] - plain[0] == memory.FLOAT32 * 2 * 3 * 64 * 63
 
 
 def test_reading_keeps_two_vectors_and_two_numbers_a_token():

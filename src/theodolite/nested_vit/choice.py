@@ -46,7 +46,9 @@ class Choice(NamedTuple):
         return self.flops / self.nominal
 
 
-def choose(config: NestedViTConfig, height: int, width: int | None = None, batch: int = 1) -> Choice:
+def choose(
+    config: NestedViTConfig, height: int, width: int | None = None, batch: int = 1, by_windows: bool = False
+) -> Choice:
     """Choose how to find the gradients of a batch of images.
 
     Parameters
@@ -57,13 +59,15 @@ def choose(config: NestedViTConfig, height: int, width: int | None = None, batch
         Of the images, px; square unless a width is given.
     batch : int
         How many images at once.
+    by_windows : bool
+        Whether images and maps of what is true are read when they are needed, and not held.
 
     Raises
     ------
     ResourceError
         If nothing that the settings allow fits the memory.
     """
-    costs = Costs(config, height, width, batch)
+    costs = Costs(config, height, width, batch, by_windows)
     allowed = MODES if config.gradients == "auto" else (config.gradients,)
     found = {mode: fitting for mode in allowed if (fitting := fit(costs, mode))}
     if not found:

@@ -52,12 +52,15 @@ class Costs:
         Of the images, px; None for squares.
     batch : int
         How many images.
+    by_windows : bool
+        Whether images and maps of what is true are read when they are needed, and not held.
     """
 
     config: NestedViTConfig
     height: int
     width: int | None = None
     batch: int = 1
+    by_windows: bool = False
 
     @property
     def nesting(self) -> Nesting:
@@ -138,22 +141,60 @@ class Costs:
     def peak(self, mode: str, chunk: int = 1) -> int:
         """Most bytes that tensors of a training step hold at one moment; files mapped into memory not counted."""
         weights = memory.FLOAT32 * parameters(self.config)
-        resident = self.config.channels * self.pixels + (self.pixels if self.config.target == "dense" else 0)
-        held = self._batched
-        one_stage = memory.region_bytes(held, self.config.width)
-        sequence = held.patches + held.region_tokens
+        told = self.pixels if self.config.target == "dense" else 0
+        resident = 0 if self.by_windows else self.config.channels * self.pixels + told
+        one_stage = memory.region_bytes(self._batched, self.config.width)
         if mode == "ordinary":
-            tokens, kept, regions = self.tokens, self._kept_ordinary, 2 * held.stages * one_stage
-            passing = self._passing(self.pixels)
+            regions, phases = 2, self._ordinary_phases
         else:
-            chosen = min(chunk, self.windows)
-            tokens, kept = chosen * sequence, max(self._kept_phases(mode, chosen))
-            regions = 4 * held.stages * one_stage  # and gradients by them
-            passing = self._passing(chosen * self._window_pixels)
-        tokens_bytes = memory.FLOAT32 * tokens * self.config.width
-        return memory.step_peak_bytes(
-            kept, tokens_bytes, passing, regions, weights, resident, chunked=mode != "ordinary"
+            regions, phases = 4, self._chunked_phases(mode, min(chunk, self.windows))  # gradients by them, too
+        return memory.step_peak_bytes(max(phases), regions * self.config.stages * one_stage, weights, resident)
+
+    @property
+    def _ordinary_phases(self) -> tuple[int, ...]:
+        """Bytes held while patches are made from pixels, and when the backward pass begins."""
+        passing = 2 * self._logits(self.pixels)
+        return self._start(self.windows), memory.phase_peak_bytes(
+            self._kept_ordinary, self._vectors(self.tokens), passing
         )
+
+    def _chunked_phases(self, mode: str, chosen: int) -> tuple[int, ...]:
+        """Bytes held while a chunk's patches are made from pixels, within windows, in the dense head, among windows.
+
+        Gradients of weights are added up meanwhile: those of the dense head alone where it is read by itself.
+        """
+        within, reading, among = self._kept_phases(mode, chosen)
+        nest = self._batched
+        tokens = self._vectors(chosen * (nest.patches + nest.region_tokens))
+        patches = self._vectors(chosen * nest.patches)
+        logits = self._logits(chosen * self._window_pixels)
+        # recomputed, logits stay while both gradients by them are made; stored, only these, beside those by the patches
+        passing = 3 * logits if mode == "recomputed" else 0
+        known, of_head = memory.FLOAT32 * parameters(self.config), self._vectors(self.config.outputs)
+        return (
+            known + self._start(chosen),
+            known + memory.phase_peak_bytes(within, tokens, passing, times=6),
+            of_head + memory.phase_peak_bytes(reading, patches, 2 * logits, times=0),
+            known + memory.phase_peak_bytes(among, self._vectors(nest.windows * nest.region_tokens)),
+        )
+
+    def _start(self, chosen: int) -> int:
+        """Bytes of the pixels of some windows: as they were read, as numbers, and these divided by the brightest."""
+        return (1 + 2 * memory.FLOAT32) * chosen * self.nesting.patches * self.patch_values
+
+    def _vectors(self, tokens: int) -> int:
+        return memory.FLOAT32 * tokens * self.config.width
+
+    def _logits(self, pixels: int) -> int:
+        """Bytes of the logits of pixels; none where the image is told."""
+        return 0 if self.config.target == "label" else memory.FLOAT32 * pixels * self.config.num_classes
+
+    def read(self, mode: str) -> int:
+        """Numbers of pixels that one pass forth and back reads; as many bytes where a number is one."""
+        stages, dense = self.config.stages, self.config.target == "dense"
+        # recomputed: each stage forth, the dense head, each stage back; stored: the first stage forth and back
+        times = {"ordinary": 1, "recomputed": 2 * stages + dense, "stored": 2}[mode]
+        return times * self.config.channels * self.pixels
 
     @property
     def files(self) -> int:
@@ -191,7 +232,7 @@ class Costs:
         if mode == "recomputed":
             masks = nest.stages * self._masks(tokens, nest.local_blocks)
             within = memory.chunk_kept_bytes(nest, self.patch_values, d, h, chosen) + masks + beside
-            return within + (reading if dense else 0), among
+            return within + (reading if dense else 0), 0, among
         within = memory.stage_kept_bytes(nest, self.patch_values, d, h, chosen) + self._masks(tokens, nest.local_blocks)
         return within, reading if dense else 0, among
 
@@ -202,10 +243,6 @@ class Costs:
         if self.config.target == "label":
             return 0
         return memory.pixel_loss_kept_bytes(pixels, self.config.num_classes)
-
-    def _passing(self, pixels: int) -> int:
-        """Bytes of logits and losses, or of two gradients, of pixels."""
-        return 0 if self.config.target == "label" else 2 * memory.FLOAT32 * pixels * self.config.num_classes
 
     def plain(self, patch: int) -> int:
         """FLOPs of a plain ViT's forward pass on a square, with as many layers as a patch of ours passes through."""

@@ -43,24 +43,26 @@ def reading_kept_bytes(tokens: int, width: int) -> int:
     return FLOAT32 * tokens * (2 * width + 2)
 
 
-def vit_kept_bytes(tokens: int, patch_values: int, width: int, heads: int, layers: int) -> int:
+def vit_kept_bytes(tokens: int, patch_values: int, width: int, heads: int, layers: int, *, fused: bool = True) -> int:
     """Bytes that a plain vision transformer keeps up to its head, in float32.
 
-    Holds when: as `layer_kept_bytes`.
+    Holds when: as `layer_kept_bytes`, or where attention is not fused as `materialised_layer_kept_bytes`.
     Source: docs/answers/q4.md, Q4.c.
     """
-    return FLOAT32 * tokens * patch_values + layers * layer_kept_bytes(tokens, width, heads)
+    layer = layer_kept_bytes if fused else materialised_layer_kept_bytes
+    return FLOAT32 * tokens * patch_values + layers * layer(tokens, width, heads)
 
 
-def nested_kept_bytes(nesting: Nesting, patch_values: int, width: int, heads: int) -> int:
+def nested_kept_bytes(nesting: Nesting, patch_values: int, width: int, heads: int, *, fused: bool = True) -> int:
     """Bytes that ordinary autograd keeps of a nested vision transformer up to its heads, in float32.
 
-    Holds when: as `layer_kept_bytes`, for an image of whole windows.
+    Holds when: as `vit_kept_bytes`, for an image of whole windows.
     Source: docs/answers/q4.md, Q4.c.
     """
     K, patches, R, S, local, across = nesting
-    within = layer_kept_bytes(K * (patches + R), width, heads)
-    among = layer_kept_bytes(K * R, width, heads)
+    layer = layer_kept_bytes if fused else materialised_layer_kept_bytes
+    within = K * layer(patches + R, width, heads)
+    among = layer(K * R, width, heads)
     return FLOAT32 * K * patches * patch_values + S * (local * within + across * among)
 
 
@@ -119,23 +121,30 @@ def pixel_loss_kept_bytes(pixels: int, classes: int) -> int:
     return pixels * (2 * FLOAT32 + 1 if classes == 1 else FLOAT32 * classes + 8)
 
 
-def step_peak_bytes(
-    kept: int, tokens_bytes: int, passing: int, regions: int, parameters: int, resident: int, *, chunked: bool
-) -> int:
-    """Most bytes that tensors of a training step with AdamW hold at one moment, in float32.
+def phase_peak_bytes(kept: int, tokens_bytes: int, passing: int = 0, *, times: int = 5) -> int:
+    """Most bytes that one part of a network holds while it is differentiated, in float32.
 
     What is kept, and beside it the larger of two: at the end of the forward pass the last layer's tokens and what
     passes through the loss; when the last MLP is differentiated, the gradients of its output and of its hidden layer
-    (5·4Nd). By chunks gradients of the weights are added up beside it, and region tokens and their gradients are held.
+    (5·4Nd), and by chunks the cotangent that entered beside them (6·4Nd).
 
     Holds when: `kept` are the bytes kept for the backward pass, `tokens_bytes` those of the tokens computed at a time,
-    `passing` those of the logits and losses of their pixels, `resident` those of images and truth, `parameters` those
-    of all weights. What an operation uses within itself is not counted, nor what a process holds without any tensor.
-    Source: docs/answers/q4.md, Q4.a; within 10% of what tensors hold, by the tests.
+    `passing` those of the logits and losses of their pixels, `times` the multiple of the tokens in the last MLP, 0
+    where there is none.
+    Source: docs/answers/q4.md, Q4.a.
     """
-    # weights and both moments of AdamW
-    standing = 3 * parameters + resident + regions
-    # gradients known before, and those of the last chunk; or all of them, and as many handed out
-    gradients = parameters if chunked else 0
-    working = kept + max(tokens_bytes + passing, (6 if chunked else 5) * tokens_bytes)
-    return standing + max(gradients + working, 2 * parameters)
+    return kept + max(tokens_bytes + passing, times * tokens_bytes)
+
+
+def step_peak_bytes(working: int, regions: int, parameters: int, resident: int) -> int:
+    """Most bytes that tensors of a training step with AdamW hold at one moment, in float32.
+
+    Weights and both moments, images and truth and region tokens stand; beside them the largest phase, or all gradients
+    and as many handed out.
+
+    Holds when: `working` is the largest `phase_peak_bytes` and the gradients of weights known by then, `parameters` are
+    the bytes of all weights, `resident` those of images and truth, `regions` those of region tokens and of their
+    gradients. What an operation uses within itself is not counted, nor what a process holds without any tensor.
+    Source: docs/answers/q4.md, Q4.a; within 10% of what torch's allocator reports, by the tests.
+    """
+    return 3 * parameters + resident + regions + max(working, 2 * parameters)
