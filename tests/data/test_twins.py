@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from tests.tolerances import assert_sampling
+from scipy.stats import mannwhitneyu
+from tests.tolerances import FOUR_STANDARD_ERRORS, assert_sampling
 
 from theodolite.data.digits import digits
 from theodolite.data.twins import CELLS, CLASSES, TWIN_SHARE, TwinCanvases
@@ -68,12 +69,92 @@ def test_neither_class_nor_place_tells_a_twin():
         assert_sampling(has[:, cell][places[:, cell] >= 0], TWIN_SHARE)
 
 
-def test_a_canvas_depends_on_seed_part_and_id_alone():
-    source = TwinCanvases(64, 5, "train")
+@pytest.fixture(scope="module")
+def rows():
+    return TwinCanvases(32, 1, "train", "row-twins").canvases(range(600))
+
+
+def shown(classes):
+    """The digit in each cell of each canvas, −1 for none: (canvases, rows, columns)."""
+    return np.stack([[cell.max() for cell in cells(canvas)] for canvas in classes]).reshape(-1, CELLS, CELLS)
+
+
+def test_the_truth_of_row_twins_by_looking_along_every_row(rows):
+    places = shown(rows.classes)
+    for number in range(50):
+        for row, line in enumerate(places[number]):
+            counts = [list(line).count(digit) for digit in range(CLASSES)]
+            assert sorted(counts) == [0, 0, 0, 1, 1, 2]
+            for column, digit in enumerate(line):
+                cell = (slice(8 * row, 8 * row + 8), slice(8 * column, 8 * column + 8))
+                held = rows.classes[number][cell] >= 0
+                np.testing.assert_array_equal(rows.twins[number][cell], held & (counts[digit] == 2))
+        found = {digit for line in places[number] for digit in line if list(line).count(digit) == 2}
+        assert set(np.flatnonzero(rows.doubled[number])) == found
+
+
+def test_neither_class_nor_place_tells_a_row_twin_and_the_same_class_elsewhere_misleads(rows):
+    places = shown(rows.classes)
+    has = np.stack([[cell.any() for cell in cells(twins)] for twins in rows.twins]).reshape(places.shape)
+    for digit in range(CLASSES):
+        assert_sampling(has[places == digit], TWIN_SHARE)
+    for row in range(CELLS):
+        for column in range(CELLS):
+            assert_sampling(has[:, row, column], TWIN_SHARE)
+    misled = [
+        np.mean(
+            [
+                any(digit in other for other in np.delete(canvas, row, axis=0))
+                for row in range(CELLS)
+                for digit in canvas[row][~told[row]]
+            ]
+        )
+        for canvas, told in zip(places, has, strict=True)
+    ]
+    assert_sampling(misled, 1 - 0.5 ** (CELLS - 1))  # half of the classes are in each row
+
+
+def test_ink_tells_no_row_twin():
+    """Ranks of a cell's ink, its fragment included, are alike for twins and for others."""
+    canvases = TwinCanvases(64, 4, "train", "row-twins").canvases(range(200))
+    ink = np.array([cell.sum(dtype=int) for canvas in canvases.ink for cell in cells(canvas)])
+    has = np.array([cell.any() for canvas in canvases.twins for cell in cells(canvas)])
+    assert mannwhitneyu(ink[has], ink[~has]).pvalue > FOUR_STANDARD_ERRORS
+
+
+def test_every_cell_has_a_fragment_and_only_digits_are_marked():
+    canvases = TwinCanvases(512, 0, "train", "row-twins").canvases(range(3))
+    for ink, classes in zip(canvases.ink, canvases.classes, strict=True):
+        windows = ink.reshape(8, 64, 8, 64).swapaxes(1, 2).reshape(64, -1)
+        held = classes.reshape(8, 64, 8, 64).swapaxes(1, 2).reshape(64, -1) >= 0
+        assert windows.any(axis=1).all()
+        assert held.any(axis=1).reshape(8, 8).sum(axis=1).tolist() == [8] * 8
+        assert (ink[classes < 0] > 0).any()
+
+
+@pytest.mark.parametrize(
+    ("side", "cells_", "in_row"), [(100, 4, 4), (256, 4, 4), (320, 5, 4), (512, 8, 8), (640, 10, 8)]
+)
+def test_a_larger_canvas_of_row_twins_has_more_cells(side, cells_, in_row):
+    source = TwinCanvases(side, 0, "train", "row-twins")
+    canvas = source.canvases([0])
+    assert (source.cells, canvas.ink.shape) == (cells_, (1, side, side))
+    cell = side // cells_
+    held = [
+        canvas.classes[0, cell * row : cell * row + cell, cell * column : cell * column + cell].max() >= 0
+        for row in range(cells_)
+        for column in range(cells_)
+    ]
+    assert np.reshape(held, (cells_, cells_)).sum(axis=1).tolist() == [in_row] * cells_
+
+
+@pytest.mark.parametrize("kind", ["twins", "row-twins"])
+def test_a_canvas_depends_on_seed_part_and_id_alone(kind):
+    source = TwinCanvases(64, 5, "train", kind)
     alone, among = source.canvases([7]), source.canvases([3, 7, 9])
     np.testing.assert_array_equal(alone.ink[0], among.ink[1])
     np.testing.assert_array_equal(alone.classes[0], among.classes[1])
-    for other in (TwinCanvases(64, 6, "train"), TwinCanvases(64, 5, "held out")):
+    for other in (TwinCanvases(64, 6, "train", kind), TwinCanvases(64, 5, "held out", kind)):
         assert not np.array_equal(other.canvases([7]).ink[0], alone.ink[0])
 
 

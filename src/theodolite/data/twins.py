@@ -1,9 +1,13 @@
-"""Canvases of handwritten digits, those that have a twin to be marked: a task that needs the whole canvas.
+"""Canvases of handwritten digits, those that have a twin to be marked: tasks that need the whole canvas.
 
-Each canvas holds eight digits of six classes in sixteen cells: two classes occur twice, four once. All have equal ink,
-and heights and widths of their own.
-Whatever a digit looks like and wherever it lies, it has a twin with probability one half; only the rest of the canvas
-tells. The scans used for training and for holding out are disjoint.
+*Twins*: eight digits of six classes in sixteen cells; two classes occur twice, four once. All have equal ink, and
+heights and widths of their own.
+
+*Row twins*: in every row of cells some classes occur twice and twice as many once; a twin is one in the same row, the
+same class in another row is none. Every cell holds a fragment of some digit besides.
+
+In both, whatever a digit looks like and wherever it lies, it is to be marked with probability one half; only the rest
+of the canvas tells. The scans used for training and for holding out are disjoint.
 """
 
 from collections.abc import Iterable
@@ -16,20 +20,23 @@ from numpy.typing import NDArray
 from theodolite.data.digits import SIDE, digits, split
 from theodolite.kernel.errors import UsageError
 
-CELLS = 4  # cells a side of a canvas
+CELLS = 4  # cells a side of a canvas, at least
+CELL = 64  # px of a cell of row twins, where the canvas has room for more than those
 CLASSES = 6  # the digits 0 to 5
 DOUBLED = 2  # classes that occur twice
 DIGITS = CLASSES + DOUBLED
-TWIN_SHARE = 2 * DOUBLED / DIGITS  # of the digits
+TWIN_SHARE = 2 * DOUBLED / DIGITS  # of the digits; of row twins it is the same
 SMALLEST, LARGEST = 5, 7  # height and width of a digit, each drawn at random, in eighths of a cell
 GRAINS = 8  # the target is constant on 8 × 8 squares a cell
 SMALLEST_SIDE = CELLS * GRAINS
 INKED = 0.25  # of the digit's darkest pixel: a square that reaches it belongs to the digit
+FRAGMENT = SIDE // 2  # rows and columns of a scan in a fragment
 INK = 12.0  # of every digit, in pixels of a scan: the thinnest scan's sum is 12.3 times its maximum
 HELD_OUT_SHARE = 0.2
 _TAGS = {"train": 0x7417, "held out": 0x7418}
 
 Part = Literal["train", "held out"]
+Kind = Literal["twins", "row-twins"]
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,11 @@ class Canvases:
     ink : ndarray of shape (n, side, side), uint8
         Brightness in [0, 255] on black, the same in all colours.
     twins : ndarray of shape (n, side, side), bool
-        Whether the pixel belongs to a digit that occurs twice.
+        Whether the pixel belongs to a digit that has a twin: one anywhere, or one in its row.
     classes : ndarray of shape (n, side, side), int8
         The digit the pixel belongs to, 0 to 5; −1 where there is none.
     doubled : ndarray of shape (n, 6), bool
-        Which digits occur twice.
+        Which digits occur twice, or twice in one row.
     """
 
     ink: NDArray[np.uint8]
@@ -65,6 +72,8 @@ class TwinCanvases:
         A canvas is a function of (seed, part, its id).
     part : {"train", "held out"}
         From which scans the digits are taken; the two share none.
+    kind : {"twins", "row-twins"}
+        What a twin is, and whether there are fragments. Row twins have cells of 64 px from 256 px on.
 
     Raises
     ------
@@ -72,13 +81,15 @@ class TwinCanvases:
         If a canvas would be smaller than 32 px.
     """
 
-    def __init__(self, side: int, seed: int, part: Part) -> None:
+    def __init__(self, side: int, seed: int, part: Part, kind: Kind = "twins") -> None:
         if side < SMALLEST_SIDE:
             raise UsageError(f"side={side} is too small for {CELLS} × {CELLS} digits; give at least {SMALLEST_SIDE} px")
         self.side = side
         self.seed = seed
         self.part = part
-        self._cell = side // CELLS
+        self.kind = kind
+        self.cells = max(CELLS, side // CELL) if kind == "row-twins" else CELLS
+        self._cell = side // self.cells
         self._sizes = range(SMALLEST * self._cell // 8, LARGEST * self._cell // 8 + 1)
         self._enlarged = {size: _enlargement(size) for size in self._sizes}
         images, labels = digits()
@@ -88,25 +99,29 @@ class TwinCanvases:
 
     def canvases(self, ids: Iterable[int]) -> Canvases:
         """Draw the canvases of these ids."""
-        ink, classes, doubled = (np.stack(parts) for parts in zip(*(self._draw(number) for number in ids), strict=True))
-        found = np.pad(doubled, ((0, 0), (0, 1)))  # the last is that of no digit, which is −1
-        twins = np.stack([known[shown] for known, shown in zip(found, classes, strict=True)])
-        return Canvases(ink, twins, classes, doubled)
+        return Canvases(*(np.stack(parts) for parts in zip(*(self._draw(number) for number in ids), strict=True)))
 
-    def _draw(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.bool_]]:
+    def _draw(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.int8], NDArray[np.bool_]]:
         rng = np.random.default_rng([self.seed, _TAGS[self.part], number])
-        twice = rng.permutation(CLASSES)[:DOUBLED]
         ink = np.zeros((self.side, self.side), dtype=np.uint8)
+        twins = np.zeros((self.side, self.side), dtype=np.bool_)
         classes = np.full((self.side, self.side), -1, dtype=np.int8)
-        cells = rng.permutation(CELLS * CELLS)[:DIGITS]
-        for digit, cell in zip((*range(CLASSES), *twice), cells, strict=True):
-            top, left = self._cell * (cell // CELLS), self._cell * (cell % CELLS)
-            place = (slice(top, top + self._cell), slice(left, left + self._cell))
+        doubled = np.zeros(CLASSES, dtype=np.bool_)
+        for digit, cell, twin in _anywhere(rng) if self.kind == "twins" else _in_rows(rng, self.cells):
+            place = self._place(cell)
             scans = self._scans[digit]
             self._write(scans[rng.integers(len(scans))], digit, rng, ink[place], classes[place])
-        doubled = np.zeros(CLASSES, dtype=np.bool_)
-        doubled[twice] = True
-        return ink, classes, doubled
+            if twin:
+                doubled[digit] = True
+                twins[place] = classes[place] >= 0
+        if self.kind == "row-twins":
+            for cell in range(self.cells**2):
+                self._clutter(rng, ink[self._place(cell)])
+        return ink, twins, classes, doubled
+
+    def _place(self, cell: int) -> tuple[slice, slice]:
+        top, left = self._cell * (cell // self.cells), self._cell * (cell % self.cells)
+        return slice(top, top + self._cell), slice(left, left + self._cell)
 
     def _write(
         self,
@@ -126,6 +141,44 @@ class TwinCanvases:
         starts = np.searchsorted(squares, np.arange(GRAINS))
         darkest = np.maximum.reduceat(np.maximum.reduceat(ink, starts, axis=0), starts, axis=1)
         classes[(darkest >= INKED * drawn.max())[np.ix_(squares, squares)]] = digit
+
+    def _clutter(self, rng: np.random.Generator, ink: NDArray[np.uint8]) -> None:
+        """Lay a part of some digit anywhere into a cell; where it meets a digit, the brighter of the two is seen."""
+        scans = self._scans[rng.integers(CLASSES)]
+        scan = scans[rng.integers(len(scans))]
+        height, width = (int(size) for size in rng.integers(self._sizes.start, self._sizes.stop, size=2))
+        row, column = rng.integers(SIDE - FRAGMENT + 1, size=2)
+        rows, columns = (slice(start, start + FRAGMENT) for start in (row, column))
+        part = self._enlarged[height][:, rows] @ scan[rows, columns] @ self._enlarged[width][:, columns].T
+        part = part[row * height // SIDE :, column * width // SIDE :][
+            : FRAGMENT * height // SIDE, : FRAGMENT * width // SIDE
+        ]
+        drawn = np.rint(255 * self._sizes.start**2 / (height * width) * part).astype(np.uint8)
+        down, right = rng.integers(self._cell - len(drawn) + 1), rng.integers(self._cell - len(drawn[0]) + 1)
+        place = ink[down : down + len(drawn), right : right + len(drawn[0])]
+        np.maximum(place, drawn, out=place)
+
+
+def _anywhere(rng: np.random.Generator) -> list[tuple[int, int, bool]]:
+    """Digits, their cells and whether they have twins: some classes twice, the others once."""
+    twice = set((order := rng.permutation(CLASSES)[:DOUBLED]).tolist())
+    cells = rng.permutation(CELLS * CELLS)[:DIGITS].tolist()
+    digits = [*range(CLASSES), *order.tolist()]
+    return [(digit, cell, digit in twice) for digit, cell in zip(digits, cells, strict=True)]
+
+
+def _in_rows(rng: np.random.Generator, cells: int) -> list[tuple[int, int, bool]]:
+    """The same of row twins: in each row as many pairs as fit, at most two, and twice as many single digits."""
+    pairs = min(cells // 4, CLASSES // 3)
+    placed = []
+    for row in range(cells):
+        shown = rng.permutation(CLASSES)[: 3 * pairs].tolist()
+        columns = rng.permutation(cells)[: 4 * pairs].tolist()
+        placed += [
+            (digit, cells * row + column, number < 2 * pairs)
+            for number, (digit, column) in enumerate(zip(shown[:pairs] + shown, columns, strict=True))
+        ]
+    return placed
 
 
 def _enlargement(side: int) -> NDArray[np.float64]:

@@ -33,6 +33,9 @@ Bytes = Annotated[int, BeforeValidator(_bytes)]
 class NestedViTConfig(Settings):
     """The network and the canvases it is trained on. The network itself takes images of any size."""
 
+    data: Literal["twins", "row-twins"] = Field(
+        "twins", description="canvases: a twin is anywhere, or in the same row with fragments about"
+    )
     size: int = Field(256, ge=SMALLEST_SIDE, le=16384, description="side of the training canvases, px")
     patch: int = Field(8, ge=1, le=256, description="side of a patch, px")
     window: int = Field(8, ge=1, le=64, description="side of a window, patches")

@@ -10,10 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from theodolite.data.twins import TwinCanvases
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.lessons import Lessons
-from theodolite.nested_vit.samples import batch
+from theodolite.nested_vit.samples import batch, source_of
 from theodolite.theory.gaussian import NORMAL_95
 
 AT_ONCE = 16  # canvases
@@ -77,20 +76,13 @@ def as_it_is_used(module: nn.Module) -> Iterator[None]:
 
 def evaluate(lessons: Lessons, config: NestedViTConfig, seed: int, canvases: int) -> Evaluation:
     """Measure a network on the first held-out canvases of a seed."""
-    source = TwinCanvases(config.size, seed, "held out")
-    network = lessons.network
-    device = network.region.device
+    source = source_of(config, seed, "held out")
+    device = next(lessons.parameters()).device
     hits, union, digits, twins = [], [], [], []
     for start in range(0, canvases, AT_ONCE):
         images, truth = batch(source, config, range(start, min(start + AT_ONCE, canvases)))
         with torch.no_grad(), as_it_is_used(lessons):
-            features = network.forward_features(images.to(device))
-            read = (
-                network.forward_head(features),
-                lessons.digits(features.left[0]),
-                lessons.twins(features.entered[0]),
-            )
-            said = [part.float().cpu() for part in read]
+            said = [part.float().cpu() for part in lessons.said(images.to(device))]
         true = truth.target.flatten(1).numpy()
         marked = said[0].flatten(1).numpy()
         over = [marked > threshold for threshold in THRESHOLDS]

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from theodolite.data.twins import TwinCanvases
 from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Gallery, Layer, Table, Text
 from theodolite.kernel.runs import RunFolder
 from theodolite.nested_vit.choice import USUAL_CHUNK
@@ -16,7 +15,7 @@ from theodolite.nested_vit.costs import LARGE, PLAIN_PATCHES, Costs, plain_token
 from theodolite.nested_vit.evaluation import Evaluation, as_it_is_used
 from theodolite.nested_vit.measures import forward_seconds
 from theodolite.nested_vit.model import NestedViT
-from theodolite.nested_vit.samples import batch
+from theodolite.nested_vit.samples import images_of, source_of, truth_of
 from theodolite.nested_vit.showcase import ShownStep
 
 SHOWN = 6  # canvases
@@ -52,8 +51,8 @@ def all_of(
 
 def marked_canvases(run: RunFolder, config: NestedViTConfig, network: NestedViT, seed: int) -> Gallery:
     """Held-out canvases as the network marks them, above the truth."""
-    canvases = TwinCanvases(config.size, seed, "held out").canvases(range(SHOWN))
-    images, truth = batch(TwinCanvases(config.size, seed, "held out"), config, range(SHOWN))
+    canvases = source_of(config, seed, "held out").canvases(range(SHOWN))
+    images, truth = images_of(canvases.ink, config.channels), truth_of(config, canvases)
     with torch.no_grad(), as_it_is_used(network):
         marked = (network(images)[:, 0] > 0).numpy()
     true = truth.target.numpy()
@@ -61,7 +60,7 @@ def marked_canvases(run: RunFolder, config: NestedViTConfig, network: NestedViT,
     each = (marked & true).sum(axis=(1, 2)) / np.maximum((marked | true).sum(axis=(1, 2)), 1)
     return Gallery(
         title=f"Six held-out canvases are marked with an IoU from {each.min():.2f} to {each.max():.2f}",
-        caption="Orange: pixels taken for a digit that occurs twice; below, those that are.",
+        caption="Orange: pixels taken for a digit that has a twin; below, those that are.",
         array=run.save_array("marked", tinted(bright, marked)),
         labels=tuple(f"IoU {value:.2f}" for value in each),
         row_name="marked",

@@ -1,5 +1,6 @@
 """What the twins task teaches beside its target: which digits a window holds, and whether one has a twin."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -44,6 +45,16 @@ def cross_entropy(logits: Float[Tensor, "*shape"], truth: Bool[Tensor, "*shape"]
     return F.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype))
 
 
+def digits_loss(logits: Float[Tensor, "held digit"], truth: Truth, canvases: int) -> Float[Tensor, ""]:
+    """Binary cross-entropy of the windows that hold a digit, in nats; each canvas counts alike."""
+    held = truth.digits.any(dim=1)
+    # a mean over all these windows would depend on which canvases are computed together
+    of_canvas = held.reshape(canvases, -1)
+    weight = (1 / of_canvas.sum(dim=1, keepdim=True)).expand_as(of_canvas)[of_canvas] / canvases
+    of_windows = F.binary_cross_entropy_with_logits(logits, truth.digits[held].to(logits.dtype), reduction="none")
+    return (weight * of_windows.mean(dim=1)).sum()
+
+
 class Reader(nn.Module):
     """Logits read from the region tokens of each window.
 
@@ -75,11 +86,19 @@ class Lessons(nn.Module):
 
     Attributes
     ----------
+    taught : mapping of lesson to tuple of str
+        Parameters it moves, by the beginning of their names.
     digits : Reader
         Of the digits that a window holds: region tokens that left the first local blocks, before anything global.
     twins : Reader
         Of a twin in the window: region tokens that left the first global blocks.
     """
+
+    taught: Mapping[Lesson, tuple[str, ...]] = {
+        "digits": ("network.embed", "network.region", "network.local_blocks.0", "digits"),
+        "twins": ("network.global_blocks.0", "twins"),
+        "target": ("",),
+    }
 
     def __init__(self, network: NestedViT, scratch: Path | None = None) -> None:
         super().__init__()
@@ -102,6 +121,11 @@ class Lessons(nn.Module):
         # parameters that the lesson passes over take part with a gradient of zero: processes average all of them
         rest = sum(parameter.sum() for parameter in self.parameters())
         return loss + 0 * rest, {lesson: loss}
+
+    def said(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of the target, of each window's digits and of its twins."""
+        features = self.network.forward_features(images)
+        return self.network.forward_head(features), self.digits(features.left[0]), self.twins(features.entered[0])
 
     def objective(self, truth: Truth) -> Objective:
         """Return the target and, beside it, both readers' losses."""
@@ -127,12 +151,7 @@ class Lessons(nn.Module):
         start = self.network.start(windows.tiles(windows.all)[held])
         seen_held = None if seen is None else seen[held]
         _, regions = self.network.within(0, *start, seen_held, dropout and dropout.of(held.cpu()))
-        logits = self.digits(regions)
-        # a mean over all these windows would depend on which canvases are computed together
-        of_canvas = held.reshape(len(images), -1)
-        weight = (1 / of_canvas.sum(dim=1, keepdim=True)).expand_as(of_canvas)[of_canvas] / len(images)
-        of_windows = F.binary_cross_entropy_with_logits(logits, truth.digits[held].to(logits.dtype), reduction="none")
-        return (weight * of_windows.mean(dim=1)).sum()
+        return digits_loss(self.digits(regions), truth, len(images))
 
     def _twins(self, images: Tensor, truth: Truth, draws: Draws | None) -> Tensor:
         """Stage 1's global blocks alone, above local ones without dropout."""

@@ -6,7 +6,6 @@ import time
 import torch
 from torch import Tensor
 
-from theodolite.data.twins import TwinCanvases
 from theodolite.nested_vit.choice import MODES, USUAL_CHUNK
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.costs import LARGE, PLAIN_PATCHES, Costs
@@ -16,7 +15,7 @@ from theodolite.nested_vit.gradients import losses
 from theodolite.nested_vit.model import NestedViT
 from theodolite.nested_vit.objectives import Objective, standard_loss
 from theodolite.nested_vit.plain import PlainViT
-from theodolite.nested_vit.samples import batch
+from theodolite.nested_vit.samples import batch, source_of
 
 
 def counted_flops(config: NestedViTConfig) -> dict[str, int]:
@@ -45,7 +44,7 @@ def plain_vit(config: NestedViTConfig, patch: int) -> PlainViT:
 
 def kept_bytes(network: NestedViT, config: NestedViTConfig, seed: int) -> dict[str, int]:
     """Bytes that autograd keeps for the backward pass on one image, at most at one moment, by each mode."""
-    _, truth = batch(TwinCanvases(config.size, seed, "held out"), config, [0])
+    _, truth = batch(source_of(config, seed, "held out"), config, [0])
     images = _noise(config, config.size)  # equal windows would be computed once
     told = {}
     for mode in MODES:
@@ -59,7 +58,7 @@ def kept_bytes(network: NestedViT, config: NestedViTConfig, seed: int) -> dict[s
 def gradient_difference(network: NestedViT, config: NestedViTConfig, seed: int) -> float:
     """Largest difference of gradients by chunks and ordinary ones, in float64, over each parameter's largest entry."""
     exact = copy.deepcopy(network).double()
-    images, truth = batch(TwinCanvases(config.size, seed, "held out"), config, [0])
+    images, truth = batch(source_of(config, seed, "held out"), config, [0])
     parameters, objective = list(exact.parameters()), _objective(config, truth.target)
     draws = Draws(seed, 0, torch.zeros(1, dtype=torch.int64))
     ordinary, *others = (

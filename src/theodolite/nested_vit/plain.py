@@ -2,10 +2,11 @@
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from theodolite.nested_vit.model import Block, grid_positions
+from theodolite.nested_vit.windows import brightness
 
 
 class PlainViT(nn.Module):
@@ -31,13 +32,16 @@ class PlainViT(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, outputs)
 
-    def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch output"]:
+    def forward(self, images: Shaped[Tensor, "batch channel height width"]) -> Float[Tensor, "batch output"]:
         """Logits of images whose sides the patch divides."""
-        rows, columns = images.shape[-2] // self.patch, images.shape[-1] // self.patch
-        tokens = self.embed(
-            rearrange(images, "batch colour (i p) (j q) -> batch (i j) (colour p q)", p=self.patch, q=self.patch)
-        )
-        tokens = tokens + grid_positions(rows, columns, tokens)
+        tokens = self.start(images)
         for block in self.blocks:
             tokens = block(tokens)
         return torch.as_tensor(self.head(self.norm(tokens).mean(dim=1)))
+
+    def start(self, images: Shaped[Tensor, "batch channel height width"]) -> Float[Tensor, "batch patch width"]:
+        """Embed the patches with their positions."""
+        rows, columns = images.shape[-2] // self.patch, images.shape[-1] // self.patch
+        patches = rearrange(images, "batch colour (i p) (j q) -> batch (i j) (colour p q)", p=self.patch, q=self.patch)
+        tokens = self.embed(brightness(patches, self.embed.weight))
+        return torch.add(tokens, grid_positions(rows, columns, tokens))

@@ -44,16 +44,21 @@ def plan(config: NestedViTConfig) -> Plan:
 
 
 def _assumptions(config: NestedViTConfig) -> tuple[str, ...]:
+    held = {
+        "twins": f"A canvas holds {DIGITS} digits of {CLASSES} classes in 16 cells, {DOUBLED} classes twice.",
+        "row-twins": f"In each row of cells, some of {CLASSES} classes occur twice and twice as many once; only a twin "
+        "in the same row counts, and fragments of digits lie about.",
+    }[config.data]
     return (
-        "Clean canvases can show that the whole image is used, no more: a plain ViT with patches as large as the cell "
-        "of a digit can solve them, too.",
+        "Held-out marks show that the whole image is used, no more: a plain ViT with patches as large as the cell "
+        "of a digit solves clean canvases, too.",
         "A multiplication and an addition are two FLOPs; softmax, norms and activations are not counted. "
         "The hidden layer of each MLP is 4 times as wide.",
         f"The plain ViTs have the same width {config.width} and as many layers as a patch of ours passes through "
         f"within windows, {config.stages * config.local_blocks}; they read one label from the mean token.",
         "Bytes kept are those of float32 training with fused attention (SDPA); where attention matrices are "
         "materialised, the plain ViTs keep far more.",
-        f"A canvas holds {DIGITS} digits of {CLASSES} classes in 16 cells, {DOUBLED} classes twice, of equal ink, "
+        f"{held} All have equal ink and are "
         "placed at random: what a digit looks like, and where it is, tells nothing of whether it has a twin.",
     )
 

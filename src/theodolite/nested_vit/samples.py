@@ -9,9 +9,14 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from theodolite.data.twins import CLASSES, Canvases, TwinCanvases
+from theodolite.data.twins import CLASSES, Canvases, Part, TwinCanvases
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.lessons import Truth
+
+
+def source_of(config: NestedViTConfig, seed: int, part: Part) -> TwinCanvases:
+    """Canvases as the settings ask for them."""
+    return TwinCanvases(config.size, seed, part, config.data)
 
 
 def images_of(ink: NDArray[np.uint8], channels: int = 3) -> UInt8[Tensor, "batch channel height width"]:
@@ -24,15 +29,20 @@ def truth_of(config: NestedViTConfig, canvases: Canvases) -> Truth:
     side = config.patch * config.window
     beyond = -canvases.classes.shape[-1] % side
     cut = {"row": (canvases.classes.shape[-1] + beyond) // side, "p": side, "q": side}
-    padded = np.pad(canvases.classes, ((0, 0), (0, beyond), (0, beyond)), constant_values=-1)
-    windows = rearrange(padded, "batch (row p) (column q) -> (batch row column) (p q)", **cut)
-    digits = np.stack([(windows == digit).any(axis=1) for digit in range(CLASSES)], axis=1)
-    doubled = np.repeat(canvases.doubled, len(windows) // len(canvases.doubled), axis=0)
+    classes, twins = (
+        rearrange(
+            np.pad(shown, ((0, 0), (0, beyond), (0, beyond)), constant_values=nothing),
+            "batch (row p) (column q) -> (batch row column) (p q)",
+            **cut,
+        )
+        for shown, nothing in ((canvases.classes, -1), (canvases.twins, False))
+    )
+    digits = np.stack([(classes == digit).any(axis=1) for digit in range(CLASSES)], axis=1)
     target = canvases.twins if config.target == "dense" else canvases.doubled
     return Truth(
         torch.from_numpy(target),
         torch.from_numpy(digits),
-        torch.from_numpy((digits & doubled).any(axis=1, keepdims=True)),
+        torch.from_numpy(twins.any(axis=1, keepdims=True)),
     )
 
 

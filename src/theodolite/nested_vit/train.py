@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from theodolite.data.twins import CLASSES, TwinCanvases
+from theodolite.data.twins import CLASSES
 from theodolite.engine.loop import fit
 from theodolite.engine.schedules import half_cosine
 from theodolite.engine.task import Part, Step, Task
@@ -19,14 +19,10 @@ from theodolite.nested_vit.dropout import Draws
 from theodolite.nested_vit.evaluation import evaluate
 from theodolite.nested_vit.lessons import LESSONS, Lesson, Lessons, Truth
 from theodolite.nested_vit.model import NestedViT
-from theodolite.nested_vit.samples import batch
+from theodolite.nested_vit.samples import batch, source_of
 
 WARM_UP = 25  # steps of each lesson
 PEAK = {"digits": 1.0, "twins": 1.0, "target": 0.4}  # of the learning rate: what was taught is not to be forgotten
-TAUGHT = {  # parameters by the beginning of their names; the last lesson teaches all
-    "digits": ("network.embed", "network.region", "network.local_blocks.0", "digits"),
-    "twins": ("network.global_blocks.0", "twins"),
-}
 LARGEST_GRADIENT = 1.0  # norm
 WEIGHT_DECAY = 0.05
 EVALUATIONS, EVALUATED = 16, 16  # how often in all, and on how many canvases
@@ -59,26 +55,13 @@ class TwinsTask(Task):
             raise UsageError(f"classes={config.num_classes}: the twins task has {has}; leave --classes out")
         self.config = config
         self.training = training
-        self.source = TwinCanvases(config.size, training.seed, "train")
+        self.source = source_of(config, training.seed, "train")
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
             self.lessons = Lessons(NestedViT(config), scratch)
         self.networks = {"lessons": self.lessons}
         self.evaluate_every = max(1, training.steps // EVALUATIONS)
-        self.optimizers = {lesson: self._optimizer(lesson) for lesson in LESSONS}
-
-    def _optimizer(self, lesson: Lesson) -> torch.optim.Optimizer:
-        """AdamW over what a lesson teaches; matrices decay, vectors do not."""
-        taught = [
-            parameter
-            for name, parameter in self.lessons.named_parameters()
-            if lesson == "target" or name.startswith(TAUGHT[lesson])
-        ]
-        groups: list[dict[str, Any]] = [
-            {"params": [parameter for parameter in taught if parameter.ndim > 1], "weight_decay": WEIGHT_DECAY},
-            {"params": [parameter for parameter in taught if parameter.ndim <= 1], "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW(groups, self.training.learning_rate, betas=(0.9, 0.98))
+        self.optimizers = optimizers(self.lessons, self.lessons.taught, training.learning_rate)
 
     def step(self, at: Step) -> Mapping[str, float]:
         """Draw canvases, take the lesson of this step, move the weights it teaches."""
@@ -103,6 +86,21 @@ class TwinsTask(Task):
         """Measure on a few held-out canvases."""
         seen = evaluate(self.lessons, self.config, self.training.seed, EVALUATED)
         return {"held_out_digits": seen.digits, "held_out_twins": seen.twins, "held_out_iou": seen.iou()[0]}
+
+
+def optimizers(
+    module: nn.Module, taught: Mapping[Lesson, tuple[str, ...]], learning_rate: float
+) -> dict[str, torch.optim.Optimizer]:
+    """AdamW over what each lesson teaches, by the beginning of parameters' names; matrices decay, vectors do not."""
+    made: dict[str, torch.optim.Optimizer] = {}
+    for lesson, names in taught.items():
+        moved = [parameter for name, parameter in module.named_parameters() if name.startswith(names)]
+        groups: list[dict[str, Any]] = [
+            {"params": [parameter for parameter in moved if parameter.ndim > 1], "weight_decay": WEIGHT_DECAY},
+            {"params": [parameter for parameter in moved if parameter.ndim <= 1], "weight_decay": 0.0},
+        ]
+        made[lesson] = torch.optim.AdamW(groups, learning_rate, betas=(0.9, 0.98))
+    return made
 
 
 def lesson_at(number: int, total: int, config: NestedViTConfig) -> tuple[Lesson, int, int]:
