@@ -134,7 +134,7 @@ def measured(folder: Path, step: Step) -> Step:
 
 def row(step: Step, found: Step) -> str:
     """Write what one step took, beside what the plan says of it."""
-    costs = Costs(NestedViTConfig(**step["fields"]), step["side"])
+    costs = Costs(NestedViTConfig(**step["fields"]), step["side"], by_windows=step["name"] != "default")
     told = [step["name"], step["side"], step["mode"], f"{found['bytes'] / 2**20:,.0f}"]
     told += [f"{costs.peak(step['mode'], USUAL_CHUNK) / 2**20:,.0f}"]
     told += [f"{costs.flops(step['mode']) / costs.ordinary:.2f}", f"{found['cpu']:,.1f}", f"{found['wall']:,.1f}"]
@@ -151,9 +151,10 @@ def main(folder: Path, parts: list[str], threads: int) -> None:
     lines = [
         "# Memory and time of one training step of the nested ViT",
         "",
-        f"{time.strftime('%Y-%m-%d')}, {threads} threads, {platform.machine()}, torch {torch.__version__}, float32, "
-        f"chunks of {USUAL_CHUNK} windows. MiB: most anonymous memory over that before the step. Plan: what the plan "
-        "says of it. Work: operations over those of ordinary autograd.",
+        f"{time.strftime('%Y-%m-%d')}, {threads} thread{'s' * (threads > 1)}, {platform.machine()}, "
+        f"torch {torch.__version__}, float32, chunks of {USUAL_CHUNK} windows. MiB: most anonymous memory over that "
+        "before the step, with what the C library has been given back and holds. Plan: what tensors hold, by formula. "
+        "Work: operations over those of ordinary autograd.",
         "",
         "| network | side, px | gradients | MiB | plan, MiB | work | CPU s | wall s |",
         "|---|---|---|---|---|---|---|---|",
