@@ -124,14 +124,16 @@ def train(name: str, out: str | Path, *, force: bool = False, **fields: Any) -> 
     family = find(name)
     config, training = split(family, fields)
     if is_first_process():
-        run = RunFolder.create(Path(out), name, config, training, _plan(family, config), force=force)
+        planned = _plan(family, config)
+        settled = family.config.build(**planned.config)  # a plan settles what the data decide
+        run = RunFolder.create(Path(out), name, settled, training, planned, force=force)
         started = {"command": command(), "started": time.strftime("%Y-%m-%d %H:%M:%S"), "launch": launch_name()}
         run.write_json("environment.json", describe() | started)
     else:
         run = _await_folder(Path(out))
     if training is not None:
         with _discarded_unless_begun(run):
-            family.part("train").train(config, training, run)
+            family.part("train").train(run.settings(family.config), training, run)
     return run
 
 

@@ -163,15 +163,21 @@ def _anomalies(
 
 def _predict(
     run: Run,
-    source: Annotated[Path, Parameter(help="image to read, of any size")],
-    target: Annotated[Path, Parameter(help="file to write: .npy of probabilities, or .webp with marks")],
+    source: Annotated[Path, Parameter(help="image to read, of any size; or a folder of them, to be labelled")],
     *,
+    out: Annotated[
+        Path | None,
+        Parameter(
+            help="file to write: .csv of labels, .tif of classes; of one class .npy of probabilities, .webp with marks "
+            "[default: predictions.csv or map.tif in RUN]"
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Mark an image of any size with a trained network."""
+    """Name the labels of images of any size, or the class of every pixel of one, with a trained network."""
     from theodolite.nested_vit.predict import predict  # loads torch
 
-    tell(predict(open_run(run, FAMILIES["nested-vit"]), source, target), json)
+    tell(predict(open_run(run, FAMILIES["nested-vit"]), source, out), json)
 
 
 OWN_VERBS: dict[str, dict[str, Callable[..., Any]]] = {

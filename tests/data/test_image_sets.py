@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from theodolite.data import image_sets
-from theodolite.data.image_sets import count_mask_values, find_images, split
+from theodolite.data.image_sets import check_images, count_mask_values, find_images, split
 from theodolite.kernel.errors import DataError, UsageError
 
 RNG = np.random.default_rng(0)
@@ -201,7 +201,7 @@ def _classes(root, count):
 
 def test_each_class_is_divided_by_itself(tmp_path):
     found = find_images(_classes(tmp_path, 10))
-    training, held_out, notes = split(found, 0.2, seed=0)
+    training, held_out, notes, _ = split(found, 0.2, seed=0)
     assert notes == ()
     assert sorted([*training, *held_out]) == list(range(30))
     assert [found.images[place].label for place in held_out] == [0, 0, 1, 1, 2, 2]
@@ -216,7 +216,7 @@ def test_equal_files_stay_on_one_side_whatever_their_names(tmp_path):
     (tmp_path / "c" / "other.png").write_bytes((tmp_path / "b" / "0.png").read_bytes())
     found = find_images(tmp_path)
     for seed in range(10):
-        training, held_out, notes = split(found, 0.5, seed)
+        training, held_out, notes, _ = split(found, 0.5, seed)
         contents = [{found.images[place].path.read_bytes() for place in side} for side in (training, held_out)]
         assert not contents[0] & contents[1]
         assert [note.split(" ")[0] for note in notes] == ["7", "1"]  # copies, contradictory labels
@@ -242,7 +242,7 @@ def test_small_classes_keep_one_image_to_train_on(tmp_path):
     for number in range(2):
         _image(tmp_path / "b" / f"{number}.png")
     found = find_images(tmp_path)
-    training, held_out, notes = split(found, 0.9, seed=0)
+    training, held_out, notes, _ = split(found, 0.9, seed=0)
     assert [found.images[place].label for place in held_out] == [1]
     assert len(training) == 2
     assert "class a has one image" in notes[0]
@@ -256,3 +256,34 @@ def test_shares_must_be_shares(tmp_path, share):
     _refused(lambda: split(found, share, 0), "share", kind=UsageError)
     (tmp_path / "images" / "1.png").unlink()
     _refused(lambda: split(found, 0.5, 0), "1.png")
+
+
+def test_what_a_set_holds_is_one_number_whatever_its_names(tmp_path):
+    for number in range(4):
+        path = _image(tmp_path / "a" / ("x" if number % 2 else "y") / f"{number}.png", 5 + number)
+        copy = tmp_path / "b" / path.parent.name / f"renamed {number}.png"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    first, again = (split(find_images(tmp_path / name), 0.5, 0).sha256 for name in "ab")
+    assert first == again
+    (tmp_path / "b" / "x" / "renamed 1.png").rename(tmp_path / "b" / "y" / "1.png")
+    assert split(find_images(tmp_path / "b"), 0.5, 0).sha256 != first
+
+
+def test_a_changed_mask_is_another_set(tmp_path):
+    before = split(find_images(_pairs(tmp_path)), 0.5, 0).sha256
+    _mask(tmp_path / "masks" / "1.png", np.full((5, 7), 9))
+    assert split(find_images(tmp_path), 0.5, 0).sha256 != before
+
+
+def test_damage_far_inside_is_found_and_counted(tmp_path):
+    for number in range(4):
+        _image(tmp_path / "xy"[number % 2] / f"{number}.png", 50, 60)
+    found = find_images(tmp_path)
+    check_images(found)
+    for number in (0, 2):
+        path = tmp_path / "x" / f"{number}.png"
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+    _refused(lambda: check_images(find_images(tmp_path)), "0.png", "the first of 2")

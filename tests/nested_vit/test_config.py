@@ -22,6 +22,9 @@ from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
         ({"dropout": 1.0}, "dropout=1.0 must be less than 1"),
         ({"channels": 0}, "channels=0"),
         ({"classes": 0}, "classes=0"),
+        ({"data": ""}, "data=''"),
+        ({"data": "photos", "size": 128}, "size=128 is a setting of the twins"),
+        ({"data": "photos", "twins_share": 0.2}, "leave --twins-share out"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(fields, message):
@@ -49,6 +52,12 @@ def test_outputs_follow_the_target():
 def test_memory_is_said_as_people_do(said, meant):
     assert NestedViTConfig(memory=said).memory == meant
     assert NestedViTConfig(**NestedViTConfig(memory=said).model_dump(mode="json")).memory == meant
+
+
+def test_own_images_may_have_windows_larger_than_a_canvas():
+    config = NestedViTConfig(data="photos", patch=16, window=32)
+    assert config.own_images
+    assert not NestedViTConfig().own_images
 
 
 def test_training_overrides_defaults_only():

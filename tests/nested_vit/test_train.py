@@ -8,7 +8,7 @@ from theodolite.kernel.errors import DivergedError, UsageError
 from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
 from theodolite.nested_vit.lessons import cross_entropy
 from theodolite.nested_vit.samples import images_of, truth_of
-from theodolite.nested_vit.train import TwinsTask, lesson_at, rate, train
+from theodolite.nested_vit.train import TwinsTask, lesson_at, train
 
 TOGETHER = {"digits_share": 0.0, "twins_share": 0.0}
 
@@ -28,12 +28,6 @@ def test_every_step_has_a_lesson_whatever_the_shares(shares, total):
     for number in range(total):
         _, place, length = lesson_at(number, total, config)
         assert 0 <= place < length
-
-
-def test_the_rate_rises_then_falls():
-    rates = [rate(number, 400) for number in range(400)]
-    assert rates[0] < rates[24] > rates[100] > rates[399]
-    assert max(rates) <= 1
 
 
 @pytest.mark.parametrize(("lesson", "moved"), [(0, "local_blocks.0"), (1, "global_blocks.0"), (2, "local_blocks.1")])

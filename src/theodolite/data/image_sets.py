@@ -86,11 +86,22 @@ class ImageSet:
 
 
 class Split(NamedTuple):
-    """Places of images in their set, rising, and what a reader must know."""
+    """A division of a set.
+
+    Attributes
+    ----------
+    training, held_out : ndarrays of int64
+        Places of images in their set, rising.
+    notes : tuple of str
+        What a reader must know, a line each.
+    sha256 : str
+        Of all files, masks too, and their labels: the same for the same content, whatever its names.
+    """
 
     training: NDArray[np.int64]
     held_out: NDArray[np.int64]
     notes: tuple[str, ...]
+    sha256: str
 
 
 def find_images(path: str | Path) -> ImageSet:
@@ -143,8 +154,13 @@ def split(images: ImageSet, held_out_share: float, seed: int) -> Split:
     if not 0 < held_out_share < 1:
         raise UsageError(f"a share of {held_out_share:g} cannot be held out; give one between 0 and 1")
     alike: dict[bytes, list[int]] = {}
+    contents = []
     for place, image in enumerate(images.images):
-        alike.setdefault(_digest(image.path), []).append(place)
+        digest = _digest(image.path)
+        alike.setdefault(digest, []).append(place)
+        told = _digest(image.mask) if image.mask else images.classes[image.label or 0].encode()
+        contents.append(hashlib.sha256(digest + told).digest())
+    sha256 = hashlib.sha256(b"".join(sorted(contents))).hexdigest()
     of_class: dict[int | None, list[bytes]] = {}
     for digest, places in alike.items():
         of_class.setdefault(images.images[places[0]].label, []).append(digest)
@@ -157,7 +173,27 @@ def split(images: ImageSet, held_out_share: float, seed: int) -> Split:
     if not held_out:
         raise DataError("no class has two different images, of which one could be held out; give more")
     training = np.setdiff1d(np.arange(len(images.images)), held_out)
-    return Split(training, np.array(sorted(held_out), dtype=np.int64), tuple(_split_notes(images, alike, of_class)))
+    notes = tuple(_split_notes(images, alike, of_class))
+    return Split(training, np.array(sorted(held_out), dtype=np.int64), notes, sha256)
+
+
+def check_images(images: ImageSet) -> None:
+    """Decode every image once, by tiles where a file has some, so that damage is found before time is spent.
+
+    Raises
+    ------
+    DataError
+        If a file is damaged, however far inside. The line names the first and says how many there are.
+    """
+    problems = []
+    for each in images.images:
+        try:
+            with open_image(each.path, channels=images.channels) as image:
+                image.check()
+        except TheodoliteError as error:
+            problems.append(error)
+    if problems:
+        raise type(problems[0])(f"{problems[0]}{_and_more(len(problems))}")
 
 
 def count_mask_values(images: ImageSet, classes: int | None = None, ignored: int | None = None) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from theodolite.engine.export import load_weights
 from theodolite.kernel.records import Audit, Figure, Finding, Measurement
 from theodolite.kernel.runs import RunFolder
 from theodolite.kernel.verdict import compare
-from theodolite.nested_vit import exhibits, measures
+from theodolite.nested_vit import exhibits, measures, own_audit
 from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
 from theodolite.nested_vit.evaluation import Evaluation, evaluate, without_global
 from theodolite.nested_vit.lessons import Lessons
@@ -26,6 +26,8 @@ def audit(run: RunFolder) -> Audit:
         If the shown training step does not end well.
     """
     config, training = run.settings(NestedViTConfig), run.settings(NestedViTTraining)
+    if config.own_images:
+        return own_audit.audit(run)
     lessons = Lessons(NestedViT(config))
     load_weights(run, {"lessons": lessons})
     counted = measures.counted_flops(config)

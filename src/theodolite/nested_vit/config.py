@@ -2,11 +2,11 @@
 
 import math
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from theodolite.data.twins import CLASSES, SMALLEST_SIDE
+from theodolite.data.twins import CLASSES, SMALLEST_SIDE, Kind
 from theodolite.kernel.settings import Settings, TrainSettings
 
 _UNITS = {"": 1, "B": 1} | {
@@ -30,13 +30,19 @@ def _bytes(value: object) -> object:
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 
 
-class NestedViTConfig(Settings):
-    """The network and the canvases it is trained on. The network itself takes images of any size."""
+CANVASES: tuple[str, ...] = get_args(Kind)
 
-    data: Literal["twins", "row-twins"] = Field(
-        "twins", description="canvases: a twin is anywhere, or in the same row with fragments about"
+
+class NestedViTConfig(Settings):
+    """The network and what it is trained on. The network itself takes images of any size."""
+
+    data: str = Field(
+        CANVASES[0],
+        min_length=1,
+        description="canvases: 'twins' anywhere, or 'row-twins' in the same row with fragments about; or your own "
+        "images: a folder of a folder a class, a .csv with columns path and label, or a folder of images and masks",
     )
-    size: int = Field(256, ge=SMALLEST_SIDE, le=16384, description="side of the training canvases, px")
+    size: int = Field(256, ge=SMALLEST_SIDE, le=16384, description="side of the canvases, px")
     patch: int = Field(8, ge=1, le=256, description="side of a patch, px")
     window: int = Field(8, ge=1, le=64, description="side of a window, patches")
     region_tokens: int = Field(1, ge=1, le=16, description="tokens that speak for a window")
@@ -45,17 +51,24 @@ class NestedViTConfig(Settings):
     stages: int = Field(2, ge=1, le=12, description="how often local and global blocks alternate")
     local_blocks: int = Field(2, ge=1, le=12, description="layers within windows, a stage")
     global_blocks: int = Field(2, ge=1, le=12, description="layers over region tokens, a stage")
-    channels: int = Field(3, ge=1, le=1024, description="numbers a pixel")
-    target: Literal["dense", "label"] = Field("dense", description="what is told: every pixel, or the image")
+    channels: int = Field(3, ge=1, le=1024, description="numbers a pixel; of your own images as they have")
+    target: Literal["dense", "label"] = Field(
+        "dense", description="what is told: every pixel, or the image; of your own images as masks or labels say"
+    )
     classes: int | None = Field(
-        None, ge=1, le=65536, description="logits a pixel, or an image; by default the twins': 1 a pixel, 6 an image"
+        None,
+        ge=1,
+        le=65536,
+        description="logits a pixel, or an image; by default as your data have, or the twins: 1 a pixel, 6 an image",
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="share of each half layer's output that training sets to zero")
     skip_empty: bool = Field(
         False, description="windows of one colour pass the later stages' local blocks by: faster, another function"
     )
     memory: Bytes | None = Field(
-        None, ge=2**20, description="what a training step may hold, as in 4GiB; by default there is no bound"
+        None,
+        ge=2**20,
+        description="what a training step may hold, as in 4GiB; by default 2GiB for your own images, else no bound",
     )
     gradients: Literal["auto", "ordinary", "recomputed", "stored"] = Field(
         "auto",
@@ -65,9 +78,11 @@ class NestedViTConfig(Settings):
     chunk: int | None = Field(
         None, ge=1, le=65536, description="windows computed at a time; by default what fits the memory"
     )
-    digits_share: float = Field(0.42, ge=0, le=1, description="share of the steps that teach digits within windows")
-    twins_share: float = Field(0.4, ge=0, le=1, description="share after those that teaches twins among windows")
-    held_out: int = Field(192, ge=2, le=65536, description="canvases the audit measures on")
+    digits_share: float = Field(0.42, ge=0, le=1, description="twins: share of the steps that teach digits")
+    twins_share: float = Field(0.4, ge=0, le=1, description="twins: share that teaches twins")
+    held_out: int = Field(
+        192, ge=2, le=65536, description="images the audit measures on at most; of your own a fifth is held out"
+    )
     show_size: int = Field(
         4096, ge=0, le=65536, description="side of the image of one shown training step, px; 0 for none"
     )
@@ -85,7 +100,9 @@ class NestedViTConfig(Settings):
             raise ValueError(
                 f"width={self.width} must be a multiple of 4: positions take a quarter for each sine and cosine"
             )
-        if self.patch * self.window > self.size:
+        if self.own_images:
+            self._has_nothing_of_the_twins()
+        elif self.patch * self.window > self.size:
             raise ValueError(
                 f"a window of {self.window} patches of {self.patch} px is larger than size={self.size}; "
                 f"give window ≤ {max(self.size // self.patch, 1)}"
@@ -96,6 +113,24 @@ class NestedViTConfig(Settings):
                 "what they leave trains the whole network"
             )
         return self
+
+    def _has_nothing_of_the_twins(self) -> None:
+        for name in ("size", "digits_share", "twins_share"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} is a setting of the twins' canvases; your own images have sizes and "
+                    f"labels of their own: leave --{name.replace('_', '-')} out"
+                )
+
+    @property
+    def own_images(self) -> bool:
+        """Whether it is trained on the user's images."""
+        return self.data not in CANVASES
+
+    @property
+    def canvases(self) -> Kind:
+        """Which canvases are drawn, where there are no images of the user's."""
+        return "row-twins" if self.data == "row-twins" else "twins"
 
     @property
     def num_classes(self) -> int:

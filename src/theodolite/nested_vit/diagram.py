@@ -9,9 +9,12 @@ STEP = 26.0  # from one column of boxes to the next
 WIDE, HIGH = 18.0, 8.0
 
 
-def diagram(config: NestedViTConfig) -> Diagram:
-    """Image → windows → regions, stage by stage, with the tokens of the training size and of 4096 px."""
-    own, large = nesting_of(config, config.size), nesting_of(config, LARGE)
+def diagram(config: NestedViTConfig, height: int | None = None, width: int | None = None) -> Diagram:
+    """Image → windows → regions, stage by stage, with the tokens of an image (a canvas, by default) and of 4096 px."""
+    height = height or config.size
+    width = width or height
+    said = f"{height} px" if height == width else f"{width} × {height} px"
+    own, large = nesting_of(config, height, width), nesting_of(config, LARGE)
     n = own.patches + own.region_tokens
     image = Box(
         key="image",
@@ -19,7 +22,7 @@ def diagram(config: NestedViTConfig) -> Diagram:
         y=0,
         width=WIDE,
         height=HIGH,
-        lines=("image", f"{config.size} × {config.size} × {config.channels}"),
+        lines=("image", f"{width} × {height} × {config.channels}"),
     )
     cut = Box(
         key="windows",
@@ -74,7 +77,7 @@ def diagram(config: NestedViTConfig) -> Diagram:
     if config.target == "dense":
         arrows.append(Arrow(start=f"local{shown}", end="head", label="patches"))
     return Diagram(
-        title=f"{own.windows:,} windows at {config.size} px, {large.windows:,} at {LARGE} px: no attention over more "
+        title=f"{own.windows:,} windows at {said}, {large.windows:,} at {LARGE} px: no attention over more "
         f"than {max(n, large.windows * large.region_tokens):,} tokens",
         caption="Patches see their window; region tokens see each other; what they learn returns to every patch in the "
         "next stage.",

@@ -82,7 +82,7 @@ def _ordinary(network: NestedViT, images: Images, objective: Objective, draws: D
     return Losses(total, values)
 
 
-class _Known(torch.autograd.Function):
+class Known(torch.autograd.Function):
     """A number whose gradients are known."""
 
     @staticmethod
@@ -141,7 +141,7 @@ class _ByChunks:
             for chosen in self.tokens.chunks():
                 self._backward_within(stage, chosen)
             self._leave(stage)
-        known: Any = _Known.apply
+        known: Any = Known.apply
         return Losses(known(total, self.gradients, *self.parameters), values)
 
     def _boundaries(self, scratch: Path | None) -> Boundaries | None:

@@ -3,6 +3,7 @@
 from theodolite.data.twins import CLASSES, DIGITS, DOUBLED, TWIN_SHARE
 from theodolite.kernel.exhibits import Table
 from theodolite.kernel.records import Plan, Prediction
+from theodolite.nested_vit import own_plan
 from theodolite.nested_vit.choice import MODES, USUAL_CHUNK, choose, costed, fit
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.costs import LARGE, PLAIN_PATCHES, Costs, nesting_of, parameters, plain_tokens
@@ -28,6 +29,8 @@ def plan(config: NestedViTConfig) -> Plan:
     ResourceError
         If a training step on one canvas does not fit the memory that the settings allow.
     """
+    if config.own_images:
+        return own_plan.plan(config)
     return Plan(
         family="nested-vit",
         config=config.model_dump(mode="json"),
@@ -48,7 +51,7 @@ def _assumptions(config: NestedViTConfig) -> tuple[str, ...]:
         "twins": f"A canvas holds {DIGITS} digits of {CLASSES} classes in 16 cells, {DOUBLED} classes twice.",
         "row-twins": f"In each row of cells, some of {CLASSES} classes occur twice and twice as many once; only a twin "
         "in the same row counts, and fragments of digits lie about.",
-    }[config.data]
+    }[config.canvases]
     return (
         "Held-out marks show that the whole image is used, no more: a plain ViT with patches as large as the cell "
         "of a digit solves clean canvases, too.",

@@ -16,7 +16,7 @@ from theodolite.nested_vit.lessons import Truth
 
 def source_of(config: NestedViTConfig, seed: int, part: Part) -> TwinCanvases:
     """Canvases as the settings ask for them."""
-    return TwinCanvases(config.size, seed, part, config.data)
+    return TwinCanvases(config.size, seed, part, config.canvases)
 
 
 def images_of(ink: NDArray[np.uint8], channels: int = 3) -> UInt8[Tensor, "batch channel height width"]:

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from theodolite.data.twins import CLASSES
 from theodolite.engine.loop import fit
-from theodolite.engine.schedules import half_cosine
 from theodolite.engine.task import Part, Step, Task
 from theodolite.kernel.errors import UsageError
 from theodolite.kernel.runs import RunFolder
@@ -19,12 +17,11 @@ from theodolite.nested_vit.dropout import Draws
 from theodolite.nested_vit.evaluation import evaluate
 from theodolite.nested_vit.lessons import LESSONS, Lesson, Lessons, Truth
 from theodolite.nested_vit.model import NestedViT
+from theodolite.nested_vit.optimiser import LARGEST_GRADIENT, adamw, rate
+from theodolite.nested_vit.own_training import train_on_own_images
 from theodolite.nested_vit.samples import batch, source_of
 
-WARM_UP = 25  # steps of each lesson
 PEAK = {"digits": 1.0, "twins": 1.0, "target": 0.4}  # of the learning rate: what was taught is not to be forgotten
-LARGEST_GRADIENT = 1.0  # norm
-WEIGHT_DECAY = 0.05
 EVALUATIONS, EVALUATED = 16, 16  # how often in all, and on how many canvases
 
 
@@ -92,15 +89,10 @@ def optimizers(
     module: nn.Module, taught: Mapping[Lesson, tuple[str, ...]], learning_rate: float
 ) -> dict[str, torch.optim.Optimizer]:
     """AdamW over what each lesson teaches, by the beginning of parameters' names; matrices decay, vectors do not."""
-    made: dict[str, torch.optim.Optimizer] = {}
-    for lesson, names in taught.items():
-        moved = [parameter for name, parameter in module.named_parameters() if name.startswith(names)]
-        groups: list[dict[str, Any]] = [
-            {"params": [parameter for parameter in moved if parameter.ndim > 1], "weight_decay": WEIGHT_DECAY},
-            {"params": [parameter for parameter in moved if parameter.ndim <= 1], "weight_decay": 0.0},
-        ]
-        made[lesson] = torch.optim.AdamW(groups, learning_rate, betas=(0.9, 0.98))
-    return made
+    return {
+        lesson: adamw((weight for name, weight in module.named_parameters() if name.startswith(names)), learning_rate)
+        for lesson, names in taught.items()
+    }
 
 
 def lesson_at(number: int, total: int, config: NestedViTConfig) -> tuple[Lesson, int, int]:
@@ -111,11 +103,9 @@ def lesson_at(number: int, total: int, config: NestedViTConfig) -> tuple[Lesson,
     return LESSONS[lesson], number - start, ends[lesson] - start
 
 
-def rate(number: int, total: int) -> float:
-    """Share of the highest step size: a linear warm-up, then half a cosine to zero."""
-    return min(1.0, (number + 1) / WARM_UP) * half_cosine(number, total)
-
-
 def train(config: NestedViTConfig, training: NestedViTTraining, run: RunFolder) -> None:
-    """Train on endless canvases, from the run's checkpoint where there is one."""
+    """Train on endless canvases, or on the user's images, from the run's checkpoint where there is one."""
+    if config.own_images:
+        train_on_own_images(config, training, run)
+        return
     fit(TwinsTask(config, training, run.path), training, run)
