@@ -37,6 +37,8 @@ def call(*words):
         (["gan", "train", "--resume", "--force"], 2, "give one of them"),
         (["gan", "report", "x" * 300], 5, "xxx: File name too long"),
         (["linear-vae", "plan", "--data", "a\nb\x1b[31m.npy"], 3, r"no file at a\nb\x1b[31m.npy"),
+        (["nested-vit", "plan", "--data", "absent"], 3, "no set of images at absent; give a folder for each class"),
+        (["nested-vit", "predict", "absent", "a.png", "--out", "b.csv"], 3, "no run folder at absent"),
         (["demo", "--fast"], 2, "Unknown option: --fast"),
     ],
 )

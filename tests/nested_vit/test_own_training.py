@@ -17,7 +17,8 @@ from theodolite.nested_vit.dropout import Draws
 from theodolite.nested_vit.examples import opened
 from theodolite.nested_vit.model import NestedViT
 from theodolite.nested_vit.own_images import find
-from theodolite.nested_vit.own_training import Learner, trained_network
+from theodolite.nested_vit.own_training import Learner, begin_with, trained_network
+from theodolite.nested_vit.predict import predict
 
 
 def learner_of(data, **fields):
@@ -145,6 +146,29 @@ def test_two_processes_train_what_one_trains(tmp_path):
         assert_single(both[name], value)
     environment = json.loads((tmp_path / "both" / "environment.json").read_text())
     assert environment["processes"] == 2
+
+
+def test_training_begins_with_the_answer_that_is_best_for_all(tmp_path):
+    learner, _images = learner_of(pairs(tmp_path))
+    network = learner.network
+    begin_with(network, [0.5, 0.3, 0.2])
+    torch.nn.init.zeros_(network.get_classifier().weight)
+    with torch.no_grad():
+        said = network(torch.rand(1, 3, 9, 9, dtype=torch.float64)).softmax(dim=1)
+    assert_identity(said[0, :, 4, 7], [0.5, 0.3, 0.2])
+    first = trained(tmp_path / "run", tmp_path, steps=1, log_every=1).metrics()[0]["loss"]
+    assert abs(first - np.log(3)) < 0.5
+
+
+@pytest.mark.parametrize("change", [{"shares": [0.5]}, {"shares": [0.5, "a"]}, {"marks": 3}, {"shares": None}])
+def test_a_damaged_note_of_the_images_is_refused(tmp_path, change):
+    run = trained(tmp_path / "run", folders(tmp_path / "data"), steps=1)
+    run.write_json("data.json", run.read_json("data.json") | change)
+    with pytest.raises(DataError, match=r"data\.json does not say the shares of the classes; train the run again"):
+        families.resume(run.path, steps=2)
+    run.write_json("data.json", run.read_json("data.json") | {"classes": ["one"]})
+    with pytest.raises(DataError, match="does not name the 2 classes"):
+        predict(run, tmp_path / "data" / "dark")
 
 
 def test_trained_weights_are_found_again(tmp_path):

@@ -21,7 +21,7 @@ from theodolite.nested_vit.objectives import Objective, standard_loss
 from theodolite.nested_vit.own_evaluation import Seen, evaluate
 from theodolite.nested_vit.own_images import OwnImages, find
 from theodolite.nested_vit.own_plan import BYTES, FLOPS, NATS, piece
-from theodolite.nested_vit.own_training import same_images, trained_network
+from theodolite.nested_vit.own_training import begin_with, same_images, trained_network
 
 
 def audit(run: RunFolder) -> Audit:
@@ -34,9 +34,8 @@ def audit(run: RunFolder) -> Audit:
     """
     config = run.settings(NestedViTConfig)
     images = find(config)
-    same_images(run, images, config)
-    stored = run.read_json("data.json")
-    marks, shares = bool(stored.get("marks")), [float(share) for share in stored["shares"]]
+    facts = same_images(run, images, config)
+    marks, shares = facts["marks"], facts["shares"]
     network = trained_network(run, config)
     told = _counts(config, network, images, marks)
     network = network.to(best_device())
@@ -60,14 +59,10 @@ def audit(run: RunFolder) -> Audit:
 def constant_answer(network: NestedViT, shares: list[float]) -> NestedViT:
     """Return a copy that says the same of every image: the shares of the classes."""
     constant = copy.deepcopy(network)
-    logits = torch.tensor(shares, dtype=torch.float64).log()
-    if constant.num_classes == 1:
-        logits = (logits[1] - logits[0])[None]
-    head = constant.head
+    begin_with(constant, shares)
+    head = constant.get_classifier()
     assert isinstance(head, nn.Linear)
-    with torch.no_grad():
-        head.weight.zero_()
-        head.bias.copy_(logits.repeat_interleave(len(head.bias) // len(logits)))
+    nn.init.zeros_(head.weight)
     return constant
 
 

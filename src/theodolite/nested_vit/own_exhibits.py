@@ -44,13 +44,14 @@ def all_of(
     marks: bool,
 ) -> tuple[Exhibit, ...]:
     """All exhibits, in the order of the report."""
-    shown = range(min(SHOWN, len(measured)))
+    # neighbours are of one class: those shown are spread over all
+    shown = np.linspace(0, len(measured) - 1, min(SHOWN, len(measured))).astype(int).tolist()
     names = images.names(network.num_classes)
     if seen.dense:
-        first: tuple[Exhibit, ...] = (_maps(run, network, [measured[place] for place in shown], seen, marks),)
+        first: tuple[Exhibit, ...] = (_maps(run, network, measured, shown, seen, marks),)
     else:
         first = (
-            _labels(run, network, [measured[place] for place in shown], seen, names),
+            _labels(run, network, measured, shown, seen, names),
             *_importance(run, network, [measured[place] for place in shown], names),
         )
     return (*first, *_learning(run, seen), _classes(seen, names))
@@ -92,10 +93,19 @@ def _small(source: WindowSource) -> NDArray[np.uint8]:
     return thumbnail(list(places(source.height, longest)), list(places(source.width, longest)), source)
 
 
-def _maps(run: RunFolder, network: NestedViT, shown: Sequence[LabelledImage], seen: Seen, marks: bool) -> Gallery:
+def _maps(
+    run: RunFolder,
+    network: NestedViT,
+    measured: Sequence[LabelledImage],
+    shown: Sequence[int],
+    seen: Seen,
+    marks: bool,
+) -> Gallery:
     """Held-out images half covered by the classes found, above those that are there."""
-    found, true = [], []
-    for image in shown:
+    found, true, labels = [], [], []
+    for place in shown:
+        image = measured[place]
+        labels.append(f"{100 * seen.hits[place].sum() / max(seen.true[place].sum(), 1):.0f} % right")
         with opened(image, network.config, marks) as example:
             assert isinstance(example.truth, MaskSource)
             longest = max(image.height, image.width)
@@ -110,12 +120,11 @@ def _maps(run: RunFolder, network: NestedViT, shown: Sequence[LabelledImage], se
         found.append(_coloured(picture, np.concatenate(kept)))
         true.append(_coloured(picture, classes))
     value, lowest, highest = seen.mean_iou()
-    shares = [float(hits.sum() / max(there.sum(), 1)) for hits, there in zip(seen.hits, seen.true, strict=True)]
     return Gallery(
         title=f"Held-out maps have a mean IoU of {value:.2f} ({lowest:.2f} to {highest:.2f})",
         caption="Colours: classes as found; below, as the masks have them. Class 0 is left as it is.",
         array=run.save_array("found", _framed(found)),
-        labels=tuple(f"{100 * share:.0f} % of pixels" for share in shares[: len(shown)]),
+        labels=tuple(labels),
         row_name="found",
         nearest=run.save_array("truth", _framed(true)),
         nearest_labels=tuple("mask" for _ in shown),
@@ -131,12 +140,17 @@ def _coloured(picture: NDArray[np.uint8], classes: NDArray[np.integer]) -> NDArr
 
 
 def _labels(
-    run: RunFolder, network: NestedViT, shown: Sequence[LabelledImage], seen: Seen, names: tuple[str, ...]
+    run: RunFolder,
+    network: NestedViT,
+    measured: Sequence[LabelledImage],
+    shown: Sequence[int],
+    seen: Seen,
+    names: tuple[str, ...],
 ) -> Gallery:
     """Held-out images with what they are called."""
     pictures, labels = [], []
-    for place, image in enumerate(shown):
-        with opened(image, network.config, False) as example:
+    for place in shown:
+        with opened(measured[place], network.config, False) as example:
             pictures.append(_small(example.image))
         said, true = int(seen.said[place].argmax()), int(seen.true[place].argmax())
         labels.append(names[said] if said == true else f"{names[said]}, is {names[true]}")
@@ -168,6 +182,7 @@ def _importance(
             caption=DEFINITION,
             array=run.save_array("importance", np.stack(maps)),
             panel_names=tuple(names[image.label or 0] for image in shown),
+            shared_scale=True,
         ),
     )
 

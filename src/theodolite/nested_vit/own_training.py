@@ -84,6 +84,8 @@ class ImagesTask(Task):
         Steps, rates and the seed.
     images : OwnImages
         What is trained on, and held out.
+    shares : sequence of float
+        Of the classes in training: what the network says before it has learnt anything.
     marks : bool
         Whether 255 in masks means class 1.
     scratch : Path or None
@@ -97,6 +99,7 @@ class ImagesTask(Task):
         config: NestedViTConfig,
         training: NestedViTTraining,
         images: OwnImages,
+        shares: Sequence[float],
         marks: bool,
         scratch: Path | None = None,
     ) -> None:
@@ -106,6 +109,7 @@ class ImagesTask(Task):
         with torch.random.fork_rng():
             torch.manual_seed(training.seed)
             self.learner = Learner(NestedViT(config), scratch)
+        begin_with(self.learner.network, shares)
         self.networks = {"learner": self.learner}
         self.optimizers = {"learner": adamw(self.learner.parameters(), training.learning_rate)}
         self.evaluate_every = max(1, training.steps // EVALUATIONS)
@@ -136,6 +140,17 @@ class ImagesTask(Task):
         return {"held_out_loss": float(seen.losses.mean()), "held_out_right": seen.headline()[0]}
 
 
+def begin_with(network: NestedViT, shares: Sequence[float]) -> None:
+    """Let the head begin with the answer that is best for all images alike: the logarithms of the classes' shares."""
+    logits = torch.tensor(shares, dtype=torch.float64).log()
+    if network.num_classes == 1:
+        logits = (logits[1] - logits[0])[None]
+    head = network.get_classifier()
+    assert isinstance(head, nn.Linear)
+    with torch.no_grad():
+        head.bias.copy_(logits.repeat_interleave(len(head.bias) // len(logits)))
+
+
 def train_on_own_images(config: NestedViTConfig, training: NestedViTTraining, run: RunFolder) -> None:
     """Check the images, then train on them.
 
@@ -145,40 +160,52 @@ def train_on_own_images(config: NestedViTConfig, training: NestedViTTraining, ru
         If a file is damaged, before the first step; or if the data changed since the run was begun.
     """
     images = find(config)
-    stored = run.read_json("data.json")
-    if stored:
-        same_images(run, images, config)
-        marks = bool(stored.get("marks"))
+    if run.read_json("data.json"):
+        told = same_images(run, images, config)
     else:
-        masks = count_masks(images, config.classes) if images.dense else None
-        marks = masks is not None and masks.marks
-        counts = masks.counts if masks else label_counts(images.all.images, config.num_classes)
+        told = _facts(config, images)
         if is_first_process():
             check_images(images.all)
-            told = {
-                "sha256": images.division.sha256,
-                "classes": list(images.names(config.num_classes)),
-                "shares": shares(counts[images.division.training], config.num_classes).tolist(),
-                "marks": marks,
-                "training": len(images.training),
-                "warnings": list(images.notes),
-            }
             run.write_json("data.json", told)
-    fit(ImagesTask(config, training, images, marks, run.path), training, run)
+    fit(ImagesTask(config, training, images, told["shares"], told["marks"], run.path), training, run)
 
 
-def same_images(run: RunFolder, images: OwnImages, config: NestedViTConfig) -> None:
-    """Refuse images that are not those a run was begun with.
+def _facts(config: NestedViTConfig, images: OwnImages) -> dict[str, Any]:
+    """What the audit, and whoever predicts, must know of the images; masks are decoded."""
+    masks = count_masks(images, config.classes) if images.dense else None
+    counts = masks.counts if masks else label_counts(images.all.images, config.num_classes)
+    return {
+        "sha256": images.division.sha256,
+        "classes": list(images.names(config.num_classes)),
+        "shares": shares(counts[images.division.training], config.num_classes).tolist(),
+        "marks": masks is not None and masks.marks,
+        "training": len(images.training),
+        "warnings": list(images.notes),
+    }
+
+
+def same_images(run: RunFolder, images: OwnImages, config: NestedViTConfig) -> dict[str, Any]:
+    """Return what was noted of the images, or refuse others than those a run was begun with.
 
     Raises
     ------
     DataError
-        If any file or label differs: another division would hold out what was trained on.
+        If any file or label differs: another division would hold out what was trained on; or if the note is damaged.
     """
-    if images.division.sha256 != run.read_json("data.json").get("sha256"):
+    noted = run.read_json("data.json")
+    if images.division.sha256 != noted.get("sha256"):
         raise DataError(
             f"{config.data} is not what {run.path} was trained on: files or labels differ; restore them, or train again"
         )
+    shares_noted = noted.get("shares")
+    if (
+        not isinstance(shares_noted, list)
+        or len(shares_noted) != max(config.num_classes, 2)
+        or not all(isinstance(share, float) and 0 < share < 1 for share in shares_noted)
+        or not isinstance(noted.get("marks"), bool)
+    ):
+        raise DataError(f"{run.path / 'data.json'} does not say the shares of the classes; train the run again")
+    return noted
 
 
 def trained_network(run: RunFolder, config: NestedViTConfig) -> NestedViT:

@@ -97,7 +97,7 @@ def _check_target(target: Path, config: NestedViTConfig, source: Path) -> None:
 def _labels(network: NestedViT, run: RunFolder, source: Path, target: Path) -> dict[str, Any]:
     """Write a line for each image, in the order of their names."""
     config = network.config
-    names = [str(name) for name in run.read_json("data.json").get("classes", range(config.num_classes))]
+    names = _names(run, config.num_classes)
     files = _images_in(source) if source.is_dir() else [source]
     rows, told = [], {}
     for file in files:
@@ -116,6 +116,14 @@ def _labels(network: NestedViT, run: RunFolder, source: Path, target: Path) -> d
         csv.writer(text).writerows([("path", "label", *names), *rows])
         write_atomically(target, text.getvalue().encode())
     return {"images": len(files), **(told if len(files) == 1 else {}), "target": str(target)}
+
+
+def _names(run: RunFolder, classes: int) -> list[str]:
+    """Names of the classes as noted; of the twins' digits, their numbers."""
+    noted = run.read_json("data.json").get("classes", range(classes))
+    if not isinstance(noted, (list, range)) or len(noted) != classes:
+        raise DataError(f"{run.path / 'data.json'} does not name the {classes} classes; train the run again")
+    return [str(name) for name in noted]
 
 
 def _images_in(folder: Path) -> list[Path]:
