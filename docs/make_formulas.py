@@ -1,6 +1,6 @@
 """Write docs/formulas.md from the docstrings of theodolite.theory: `python docs/make_formulas.py`. Nothing is imported.
 
-A formula without its quantity, its assumptions or its source is an error, and so is one that no family uses.
+A formula without its quantity, its assumptions or its source is an error, and so is a module without a place in GROUPS.
 """
 
 import ast
@@ -9,41 +9,21 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "src" / "theodolite"
+THEORY = ROOT / "src" / "theodolite" / "theory"
 PAGE = ROOT / "docs" / "formulas.md"
 
-FAMILIES = {
-    "coverage": "Coverage, and the GAN built on it",
-    "gan": "GAN alone",
-    "linear_vae": "Linear VAE",
-    "video_unet": "Video U-Net",
-    "nested_vit": "Nested ViT",
+GROUPS = {
+    "Coverage of a generator": ["coverage", "density_ratio", "birthdays", "balls", "frechet"],
+    "GAN": ["coupons", "modes", "boosting"],
+    "Linear VAE": ["ppca", "elbo", "gaussian"],
+    "Video U-Net": ["convolution", "transform_code", "interpolation", "conformal"],
+    "Nested ViT": ["attention", "memory"],
 }
-SHARED = "Shared by several"
 HEAD = """# Formulas
 
-Every formula of `theodolite.theory`: its quantity and unit, when it holds, and where it is from. The letters are those
-of [notation.md](notation.md). This page is written by `docs/make_formulas.py` from the docstrings, and a test compares.
+Every formula of `theodolite.theory`: its quantity and unit, when it holds, and where it is from. The letters are in the
+[notation](notation.md). This page is written by `docs/make_formulas.py` from the docstrings, and a test compares.
 """
-
-
-def used_by(package: Path = PACKAGE) -> dict[str, set[str]]:
-    """Families that import each module of theory."""
-    users: dict[str, set[str]] = {}
-    for family in FAMILIES:
-        for path in sorted((package / family).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("theodolite.theory"):
-                    modules = (node.module or "").split(".")[2:] or [alias.name for alias in node.names]
-                    for module in modules:
-                        users.setdefault(module, set()).add(family)
-    return users
-
-
-def group(users: set[str]) -> str:
-    """Heading under which a module stands; the GAN is audited by coverage, so what both use is coverage's."""
-    owners = users - {"gan"} if "coverage" in users else users
-    return FAMILIES[min(owners)] if len(owners) == 1 else SHARED
 
 
 def parts(docstring: str) -> tuple[str, str, str]:
@@ -91,21 +71,19 @@ def _indented(text: str) -> str:
     return prose(text).replace("\n", "\n  ")
 
 
-def page(package: Path = PACKAGE) -> tuple[str, list[str]]:
+def page(theory: Path = THEORY, groups: dict[str, list[str]] = GROUPS) -> tuple[str, list[str]]:
     """Markdown of all formulas, and what is missing from them."""
-    users, missing = used_by(package), []
-    groups: dict[str, list[str]] = {name: [] for name in (*FAMILIES.values(), SHARED)}
-    for path in sorted((package / "theory").glob("*.py")):
-        if path.stem == "__init__":
-            continue
-        if path.stem not in users:
-            missing.append(f"no family uses {path.stem}")
-            continue
-        text, lacking = section(path)
-        groups[group(users[path.stem])].append(text)
-        missing += lacking
-    sections = ["\n\n".join([f"## {name}", *texts]) for name, texts in groups.items() if texts]
-    return "\n\n".join([HEAD.rstrip(), *sections]) + "\n", missing
+    placed = {name for names in groups.values() for name in names}
+    there = {path.stem for path in theory.glob("[!_]*.py")}
+    missing = [f"{name} is in none of GROUPS" for name in sorted(there - placed)]
+    texts = [HEAD.rstrip()]
+    for heading, names in groups.items():
+        texts.append(f"## {heading}")
+        for name in names:
+            text, lacking = section(theory / f"{name}.py")
+            texts.append(text)
+            missing += lacking
+    return "\n\n".join(texts) + "\n", missing
 
 
 if __name__ == "__main__":

@@ -30,12 +30,12 @@ def _hidden(values): ...
 '''
 
 
-def package(folder, theory):
-    (folder / "theory").mkdir()
-    (folder / "theory" / "sums.py").write_text(theory)
-    for family in SCRIPT["FAMILIES"]:
-        (folder / family).mkdir()
-    (folder / "gan" / "audit.py").write_text("from theodolite.theory.sums import total\n")
+GROUPS = {"Arithmetic": ["sums"]}
+
+
+def theory(folder, text):
+    (folder / "__init__.py").write_text("")
+    (folder / "sums.py").write_text(text)
     return folder
 
 
@@ -56,9 +56,9 @@ def test_every_public_function_of_theory_is_there():
 
 
 def test_a_formula_is_written_with_what_it_assumes_and_its_source(tmp_path):
-    text, missing = SCRIPT["page"](package(tmp_path, COMPLETE))
+    text, missing = SCRIPT["page"](theory(tmp_path, COMPLETE), GROUPS)
     assert missing == []
-    assert "## GAN alone\n\n### theory.sums\n\nWhat is added.\n\n#### total\n\n`total(values)`" in text
+    assert "## Arithmetic\n\n### theory.sums\n\nWhat is added.\n\n#### total\n\n`total(values)`" in text
     assert r"Sum of values, in their unit: *all* of W\* &lt; c\*, `d*`." in text
     assert "- *Holds when:* they are\n  finite.\n- *Source:* Peano (1889).\n" in text
     assert "Parameters" not in text
@@ -67,14 +67,14 @@ def test_a_formula_is_written_with_what_it_assumes_and_its_source(tmp_path):
 
 @pytest.mark.parametrize(("cut", "what"), [("Holds when:", "'Holds when:'"), ("Source:", "'Source:'")])
 def test_what_a_formula_fails_to_say_is_an_error(tmp_path, cut, what):
-    _, missing = SCRIPT["page"](package(tmp_path, COMPLETE.replace(cut, "")))
+    _, missing = SCRIPT["page"](theory(tmp_path, COMPLETE.replace(cut, "")), GROUPS)
     assert missing == [f"sums.total has no {what}"]
 
 
-def test_a_formula_that_no_family_uses_is_an_error(tmp_path):
-    folder = package(tmp_path, COMPLETE)
-    (folder / "gan" / "audit.py").unlink()
-    assert SCRIPT["page"](folder)[1] == ["no family uses sums"]
+def test_a_module_without_a_place_is_an_error(tmp_path):
+    folder = theory(tmp_path, COMPLETE)
+    (folder / "products.py").write_text('"""Products."""\n')
+    assert SCRIPT["page"](folder, GROUPS)[1] == ["products is in none of GROUPS"]
 
 
 @pytest.mark.parametrize("name", THEORY)
