@@ -101,6 +101,14 @@ def test_attention_alone_counts_what_the_whole_does_when_linear_maps_vanish():
     assert attention.nested_attention_flops(nest, 8) == whole - linear
 
 
+@given(windows=st.integers(1, 50), regions=st.integers(1, 4), heads=st.integers(1, 8))
+def test_each_weight_is_two_products_of_a_heads_features(windows, regions, heads):
+    nest, width = Nesting(windows, 16, regions, 3, 2, 1), 12 * heads
+    assert attention.nested_attention_flops(nest, width) == 4 * 12 * attention.nested_attention_entries(nest, heads)
+    plain = attention.vit_flops(windows, 0, width, 3, 0) - 24 * 3 * windows * width**2
+    assert plain == 4 * 12 * attention.vit_attention_entries(windows, heads, 3)
+
+
 @given(forward=st.integers(1, 10**15), embedding=st.integers(0, 10**6))
 def test_training_is_three_forward_passes_but_for_the_pixels_gradient(forward, embedding):
     assert attention.training_flops(forward, embedding) + embedding == 3 * forward

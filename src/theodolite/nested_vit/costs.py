@@ -23,19 +23,26 @@ def nesting_of(config: NestedViTConfig, height: int, width: int | None = None) -
     )
 
 
-def plain_tokens(side: int, patch: int) -> int:
-    """Tokens of a plain ViT on a square image, padded to whole patches."""
-    return (-(-side // patch)) ** 2
+def plain_tokens(height: int, patch: int, width: int | None = None) -> int:
+    """Tokens of a plain ViT on an image, square unless its width is given, padded to whole patches."""
+    rows, columns = attention.windows_covering(height, width or height, patch)
+    return rows * columns
 
 
 def parameters(config: NestedViTConfig) -> int:
     """Number of trained parameters."""
+    layers = config.stages * (config.local_blocks + config.global_blocks)
+    return config.region_tokens * config.width + plain_parameters(config, config.patch, layers)
+
+
+def plain_parameters(config: NestedViTConfig, patch: int, layers: int) -> int:
+    """Number of trained parameters of a plain ViT of the same width and outputs."""
     d = config.width
     # weights and biases of four linear maps, and two norms
     layer = 12 * d**2 + 9 * d + 4 * d
-    embedding = (config.channels * config.patch**2 + 1) * d + config.region_tokens * d
+    embedding = (config.channels * patch**2 + 1) * d
     head = 2 * d + (d + 1) * config.outputs
-    return embedding + config.stages * (config.local_blocks + config.global_blocks) * layer + head
+    return embedding + layers * layer + head
 
 
 @dataclass(frozen=True)
@@ -245,7 +252,7 @@ class Costs:
         return memory.pixel_loss_kept_bytes(pixels, self.config.num_classes)
 
     def plain(self, patch: int) -> int:
-        """FLOPs of a plain ViT's forward pass on a square, with as many layers as a patch of ours passes through."""
+        """FLOPs of a plain ViT's forward pass on one image, with as many layers as a patch of ours passes through."""
         head = linear_flops(1, self.config.width, self.config.outputs)
-        tokens = plain_tokens(self.height, patch)
+        tokens = plain_tokens(self.height, patch, self.width)
         return attention.vit_flops(tokens, self.config.channels * patch**2, self.config.width, self.layers, head)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from theodolite.kernel.exhibits import Cell, Chart, Exhibit, Gallery, Layer, Table, Text
 from theodolite.kernel.runs import RunFolder
 from theodolite.nested_vit.choice import USUAL_CHUNK
+from theodolite.nested_vit.comparison import AXIS, SIDES
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.costs import LARGE, PLAIN_PATCHES, Costs, plain_tokens
 from theodolite.nested_vit.evaluation import Evaluation, as_it_is_used
@@ -20,8 +21,6 @@ from theodolite.nested_vit.showcase import ShownStep
 
 SHOWN = 6  # canvases
 TIMED_SIDE = 512  # px
-SIDES = (256, 512, 1024, 2048, 4096, 8192, 16384)  # px, of the charts
-AXIS = (200.0, 20000.0)  # px
 TINT = np.array([230, 159, 0])  # Okabe and Ito's orange
 
 
@@ -41,7 +40,6 @@ def all_of(
         told.append(marked_canvases(run, config, network, seed))
     told += learning(run, config)
     told += [
-        _costs(config, counted),
         _memory(config, step),
         _counts_table(config, counted),
         justification(config, seen, blind),
@@ -103,27 +101,6 @@ def learning(run: RunFolder, config: NestedViTConfig) -> list[Exhibit]:
             y_domain=(0.0, 1.0),
         )
     ]
-
-
-def _costs(config: NestedViTConfig, counted: dict[str, int]) -> Chart:
-    """Work against the image's side: lines by theory, points as counted."""
-    names = ["nested", *(f"ViT-{patch}" for patch in PLAIN_PATCHES)]
-    planned = [
-        (name, side, flops / 1e9) for side in SIDES for name, flops in zip(names, _work(config, side), strict=True)
-    ]
-    found = [("nested", config.size, counted["flops_forward"] / 1e9)]
-    found += [(name, LARGE, flops / 1e9) for name, flops in zip(names, _counted(counted), strict=True)]
-    large = Costs(config, LARGE)
-    return Chart(
-        title=f"At {LARGE} px ViT-8 needs {large.plain(8) / large.forward:,.0f} times the work of the nested network",
-        caption="One forward pass: lines by theory, points counted; lines twice as steep are quadratic in the pixels.",
-        layers=(_series("line", planned, dashed=True), _series("point", found)),
-        x_title="side of the image, px",
-        y_title="GFLOPs",
-        x_scale="log",
-        y_scale="log",
-        x_domain=AXIS,
-    )
 
 
 def _series(mark: Literal["line", "point"], rows: Sequence[tuple[str, int, float]], dashed: bool = False) -> Layer:

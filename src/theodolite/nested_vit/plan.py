@@ -3,18 +3,18 @@
 from theodolite.data.twins import CLASSES, DIGITS, DOUBLED, TWIN_SHARE
 from theodolite.kernel.exhibits import Table
 from theodolite.kernel.records import Plan, Prediction
-from theodolite.nested_vit import own_plan
+from theodolite.nested_vit import comparison, own_plan
 from theodolite.nested_vit.choice import MODES, USUAL_CHUNK, choose, costed, fit
 from theodolite.nested_vit.config import NestedViTConfig
-from theodolite.nested_vit.costs import LARGE, PLAIN_PATCHES, Costs, nesting_of, parameters, plain_tokens
+from theodolite.nested_vit.costs import LARGE, PLAIN_PATCHES, Costs, parameters, plain_tokens
 from theodolite.nested_vit.diagram import diagram
-from theodolite.theory import attention, memory
+from theodolite.theory import attention, swin
 from theodolite.theory.attention import Nesting
 
 FLOPS = "FLOPs"
 BYTES = "bytes"
 WORK = "docs/answers/q4.md, Q4.c"
-MEGA, GIGA, TERA = 1e6, 1e9, 1e12
+MEGA, TERA = 1e6, 1e12
 REFERENCE_WIDTHS = (192, 384, 768)
 REFERENCE_LAYERS, REFERENCE_STAGES, REFERENCE_WINDOW, REFERENCE_LABELS = 12, 6, 16, 1000
 ROUNDING = 1e-10  # of float64 over thousands of additions, generously
@@ -39,9 +39,9 @@ def plan(config: NestedViTConfig) -> Plan:
         exhibits=(
             diagram(config),
             _choice_table(config),
-            _cost_table(config),
-            _memory_table(config),
+            *comparison.tables(config),
             _reference_table(),
+            *comparison.charts(config),
         ),
     )
 
@@ -59,8 +59,9 @@ def _assumptions(config: NestedViTConfig) -> tuple[str, ...]:
         "The hidden layer of each MLP is 4 times as wide.",
         f"The plain ViTs have the same width {config.width} and as many layers as a patch of ours passes through "
         f"within windows, {config.stages * config.local_blocks}; they read one label from the mean token.",
-        "Bytes kept are those of float32 training with fused attention (SDPA); where attention matrices are "
-        "materialised, the plain ViTs keep far more.",
+        "Bytes kept are those of float32 training with fused attention (SDPA), unless materialised is said.",
+        "Swin-T is that of Liu et al. (2021): patches of 4 px, windows of 7 × 7 tokens, widths 96 to 768, layers "
+        "2, 2, 6, 2, each stage padded to whole windows.",
         f"{held} All have equal ink and are "
         "placed at random: what a digit looks like, and where it is, tells nothing of whether it has a twin.",
     )
@@ -155,54 +156,9 @@ def _choice_table(config: NestedViTConfig) -> Table:
     )
 
 
-def _cost_table(config: NestedViTConfig) -> Table:
-    rows = []
-    for side in sorted({config.size, 1024, LARGE}):
-        costs = Costs(config, side)
-        work = [("nested", costs.tokens, costs.forward)]
-        work += [(f"ViT-{patch}", plain_tokens(side, patch), costs.plain(patch)) for patch in PLAIN_PATCHES]
-        for name, tokens, flops in work:
-            ratio = flops / costs.forward
-            rows.append((side, name, tokens, round(flops / GIGA, 3), round(ratio, 3)))
-    times = [Costs(config, side).plain(8) / Costs(config, side).forward for side in (config.size, LARGE)]
-    return Table(
-        title=f"ViT-8 costs {times[0]:,.1f} times as much at {config.size} px, {times[1]:,.1f} times at {LARGE} px",
-        caption="One forward pass; the last column is the work in units of the nested network's.",
-        columns=("side, px", "network", "tokens", "GFLOPs", "× nested"),
-        rows=tuple(rows),
-    )
-
-
-def _memory_table(config: NestedViTConfig) -> Table:
-    large, chunk = Costs(config, LARGE), config.chunk or USUAL_CHUNK
-    nest, d, h = nesting_of(config, LARGE), config.width, config.heads
-    rows: list[tuple[str, float, float]] = []
-    for patch in PLAIN_PATCHES:
-        N = plain_tokens(LARGE, patch)
-        matrix = attention.attention_matrix_bytes(N) / MEGA
-        fused = memory.vit_kept_bytes(N, config.channels * patch**2, d, h, large.layers)
-        weights = large.layers * (memory.materialised_layer_kept_bytes(N, d, h) - memory.layer_kept_bytes(N, d, h))
-        rows.append((f"ViT-{patch}, SDPA", matrix, fused / MEGA))
-        rows.append((f"ViT-{patch}, materialised", matrix, (fused + weights) / MEGA))
-    windows = nest.windows * attention.attention_matrix_bytes(nest.patches + nest.region_tokens)
-    among = attention.attention_matrix_bytes(nest.windows * nest.region_tokens)
-    rows.append(("nested, ordinary autograd", (windows + among) / MEGA, large.kept("ordinary") / MEGA))
-    chunked = large.kept("recomputed", chunk)
-    one = min(chunk, nest.windows) * attention.attention_matrix_bytes(nest.patches + nest.region_tokens)
-    rows.append((f"nested, chunks of {chunk} windows, recomputed", max(one, among) / MEGA, chunked / MEGA))
-    rows.append((f"nested, chunks of {chunk}, stored", max(one, among) / MEGA, large.kept("stored", chunk) / MEGA))
-    return Table(
-        title=f"In chunks, a training step at {LARGE} px keeps {chunked / MEGA:,.0f} MB instead of "
-        f"{large.kept('ordinary') / MEGA:,.0f}",
-        caption="Attention matrix: one head of one layer, were it materialised. Kept: for the backward pass of one "
-        "image in float32, region tokens included.",
-        columns=("network", "attention matrix, MB", "kept, MB"),
-        rows=tuple((name, round(matrix, 1), round(kept, 1)) for name, matrix, kept in rows),
-    )
-
-
 def _reference_table() -> Table:
     rows = []
+    swin_t = swin.swin_flops(LARGE, LARGE)
     for d in REFERENCE_WIDTHS:
         window = REFERENCE_WINDOW * 8
         rows_, columns = attention.windows_covering(LARGE, LARGE, window)
@@ -214,13 +170,14 @@ def _reference_table() -> Table:
             for patch in PLAIN_PATCHES
         ]
         share = attention.nested_attention_flops(nest, d) / nested
-        cells = [round(work / TERA, 4) for work in (*plain, nested)]
-        rows.append((d, *cells, round(plain[0] / nested, 1), round(plain[1] / nested, 1), f"{100 * share:.1f} %"))
+        cells = [float(f"{work / TERA:.4g}") for work in (*plain, nested)]
+        times = [round(plain[0] / nested, 1), round(plain[1] / nested, 1), round(swin_t / nested, 2)]
+        rows.append((d, *cells, *times, f"{100 * share:.1f} %"))
     return Table(
         title=f"At usual widths ViT-8 needs {rows[-1][5]} to {rows[0][5]} times the work",
         caption=f"TFLOPs of one forward pass at {LARGE} px, {REFERENCE_LAYERS} layers; nested: {REFERENCE_STAGES} "
         f"stages of 2 local and 1 global layers, windows of {REFERENCE_WINDOW} × {REFERENCE_WINDOW} patches of 8 px, "
-        "one region token.",
+        f"one region token. Swin-T, of width 96 to 768: {swin_t / TERA:,.3f}.",
         columns=(
             "width",
             "ViT-8",
@@ -229,7 +186,8 @@ def _reference_table() -> Table:
             "nested",
             "ViT-8 ÷ nested",
             "ViT-16 ÷ nested",
-            "attention's share",
+            "Swin-T ÷ nested",
+            "in attention",
         ),
         rows=tuple(rows),
     )

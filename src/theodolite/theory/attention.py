@@ -110,6 +110,25 @@ def nested_attention_flops(nesting: Nesting, width: int) -> int:
     return S * (local * K * attention_flops(patches + R, width) + across * attention_flops(K * R, width))
 
 
+def vit_attention_entries(tokens: int, heads: int, layers: int) -> int:
+    """Attention weights of a plain vision transformer's forward pass, over all layers and heads: L·h·N².
+
+    Holds when: no class token.
+    Source: Vaswani et al. (2017), equation 1.
+    """
+    return layers * heads * tokens**2
+
+
+def nested_attention_entries(nesting: Nesting, heads: int) -> int:
+    """Attention weights of a nested vision transformer's forward pass, over all layers and heads: S·h(l·Kn² + g·G²).
+
+    Holds when: windows that padding fills are computed in full.
+    Source: docs/answers/q4.md, Q4.c.
+    """
+    K, patches, R, S, local, across = nesting
+    return S * heads * (local * K * (patches + R) ** 2 + across * (K * R) ** 2)
+
+
 def training_flops(forward: int, embedding: int) -> int:
     """FLOPs of a forward and a backward pass.
 
