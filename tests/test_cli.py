@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -177,6 +178,30 @@ def test_a_finished_run_without_metrics_can_be_resumed(tmp_path, capsys):
 def test_the_version_is_the_packages(capsys):
     assert call("version", "--json") == 0
     assert json.loads(capsys.readouterr().out)["version"] == families.version()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("vid", {"video-unet"}),
+        ("video-unet re", {"report", "reconstruct"}),
+        ("video-unet train --kern", {"--kernel"}),
+        ("linear-vae train --reduction ", {"plain", "fixed"}),
+    ],
+)
+def test_bash_completes_commands_settings_and_choices(typed, offered, capsys):
+    assert call("completion", "bash") == 0
+    words = ["theodolite", *typed.split(" ")]
+    asked = f"COMP_WORDS=({' '.join(words[:-1])} '{words[-1]}'); COMP_CWORD={len(words) - 1}"
+    script = f'{capsys.readouterr().out}\n{asked}\n_theodolite; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+    assert set(done.stdout.split()) == offered, done.stderr
+
+
+def test_completion_is_for_shells_that_are_known(capsys):
+    assert call("completion", "tcsh") == 2
+    assert "Choose from" in capsys.readouterr().err
 
 
 def test_torchrun_can_start_it():

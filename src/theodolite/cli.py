@@ -6,11 +6,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from pydantic import ValidationError
@@ -64,7 +64,7 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 def _run(words: list[str], debug: bool) -> int:
     try:
-        code = _build(words)(words, exit_on_error=False, print_error=False)
+        code = _build(words[:1])(words, exit_on_error=False, print_error=False)
         return code if isinstance(code, int) else 0
     except CycloptsError as error:
         cause = error.__cause__
@@ -105,11 +105,12 @@ def _complain(error: TheodoliteError) -> int:
 def _command_words(words: list[str]) -> list[str]:
     """The family and verb that were meant, as far as they exist."""
     if not words or words[0] not in FAMILIES:
-        return words[:1] if words and words[0] in ("demo", "doctor", "version") else []
+        return words[:1] if words and words[0] in ("demo", "doctor", "completion", "version") else []
     return words[:2] if len(words) > 1 and words[1] in _verbs(FAMILIES[words[0]]) else words[:1]
 
 
-def _build(words: list[str]) -> App:
+def _build(wanted: Container[str]) -> App:
+    """The commands, with the verbs of the families that are wanted: their settings are imported for that alone."""
     app = App(
         name="theodolite",
         help="Theory beside practice for deep models.",
@@ -120,11 +121,12 @@ def _build(words: list[str]) -> App:
     for family in FAMILIES.values():
         sub = App(name=family.name, help=family.summary)
         app.command(sub)
-        if family.name in words[:1]:  # the settings of a family are imported for that family alone
+        if family.name in wanted:
             for name, command in _verbs(family).items():
                 sub.command(command, name=name)
     app.command(_demo, name="demo")
     app.command(_doctor, name="doctor")
+    app.command(_completion, name="completion")
     app.command(_version, name="version")
     return app
 
@@ -256,6 +258,11 @@ def _doctor(*, json: Json = False) -> None:
         from theodolite.report.terminal import print_examination  # loads rich
 
         print_examination(found)
+
+
+def _completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
+    """Print what lets a shell complete commands and settings; for bash: source <(theodolite completion bash)."""
+    print(_build(FAMILIES).generate_completion(shell=shell))
 
 
 def _version(*, json: Json = False) -> None:
