@@ -17,7 +17,7 @@ GROUPS = {
     "GAN": ["coupons", "modes", "boosting"],
     "Linear VAE": ["ppca", "elbo", "gaussian"],
     "Video U-Net": ["convolution", "transform_code", "interpolation", "conformal"],
-    "Nested ViT": ["attention", "memory"],
+    "Nested ViT": ["attention", "memory", "swin"],
 }
 HEAD = """# Formulas
 
