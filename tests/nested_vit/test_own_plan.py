@@ -54,6 +54,17 @@ def test_the_constant_answer_is_that_of_the_training_images(tmp_path):
     assert_identity(found["constant_loss"], -np.mean([np.log(13 / 18)] * 3 + [np.log(5 / 18)]))
 
 
+def test_an_image_larger_than_the_memory_is_planned_to_be_read_by_windows(tmp_path):
+    pixels = np.lib.format.open_memmap(
+        folders(tmp_path) / "dark" / "large.npy", mode="w+", dtype=np.uint8, shape=(3000, 3000, 3)
+    )
+    assert pixels.nbytes > 20 * 2**20
+    row = planned(tmp_path, window=16, memory="20MiB").exhibits[1].rows[-1]
+    assert (row[0], row[1], row[3]) == ("largest", 3000, 47**2)
+    assert row[7] != "ordinary"
+    assert row[8] < 21
+
+
 def test_what_the_reader_must_know_is_assumed(tmp_path):
     assumed = " ".join(planned(pairs(tmp_path, values=(0, 255))).assumptions)
     assert "255 is class 1" in assumed

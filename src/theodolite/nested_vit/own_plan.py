@@ -153,11 +153,11 @@ def _images_table(config: NestedViTConfig, images: OwnImages) -> Table:
     rows = []
     for name, image in named.items():
         costs = Costs(config, image.height, image.width)
-        choice = choose(config, image.height, image.width)
+        choice = choose(config, image.height, image.width, by_windows=True)
         counts = (image.height, image.width, costs.windows, costs.tokens)
         work = (round(costs.forward / 1e9, 2), round(choice.flops / 1e9, 2))
         rows.append((name, *counts, *work, choice.mode, round(choice.peak / 1e6, 1)))
-    choice = choose(config, rising[-1].height, rising[-1].width)
+    choice = choose(config, rising[-1].height, rising[-1].width, by_windows=True)
     return Table(
         title=f"The largest of {len(rising):,} images has {rows[-1][3]:,} windows; one training step on it takes "
         f"{choice.flops / 1e9:,.2f} GFLOPs and {choice.peak / 1e6:,.0f} MB at the peak",

@@ -66,7 +66,7 @@ class Learner(nn.Module):
     def loss(self, example: Example, draws: Draws) -> Tensor:
         """Loss of one image, by the way that fits the memory."""
         config, device = self.network.config, self.network.region.device
-        choice = choose(config, example.image.height, example.image.width)
+        choice = choose(config, example.image.height, example.image.width, by_windows=True)
         ordinary = choice.mode == "ordinary"
         objective = Objective(example.loss(config, ordinary, device))
         images: Any = whole_of(example.image).to(device) if ordinary else [example.image]
