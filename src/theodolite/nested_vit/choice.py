@@ -60,7 +60,7 @@ def choose(
     batch : int
         How many images at once.
     by_windows : bool
-        Whether images and maps of what is true are read when they are needed, and not held.
+        Whether by chunks images and maps of what is true are read when they are needed, and not held.
 
     Raises
     ------

@@ -60,7 +60,7 @@ class Costs:
     batch : int
         How many images.
     by_windows : bool
-        Whether images and maps of what is true are read when they are needed, and not held.
+        Whether by chunks images and maps of what is true are read when they are needed, and not held.
     """
 
     config: NestedViTConfig
@@ -149,7 +149,8 @@ class Costs:
         """Most bytes that tensors of a training step hold at one moment; files mapped into memory not counted."""
         weights = memory.FLOAT32 * parameters(self.config)
         told = self.pixels if self.config.target == "dense" else 0
-        resident = 0 if self.by_windows else self.config.channels * self.pixels + told
+        held = mode == "ordinary" or not self.by_windows
+        resident = self.config.channels * self.pixels + told if held else 0
         one_stage = memory.region_bytes(self._batched, self.config.width)
         if mode == "ordinary":
             regions, phases = 2, self._ordinary_phases

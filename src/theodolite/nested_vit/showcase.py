@@ -4,7 +4,6 @@
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import torch
 
 from theodolite.data.twins import TwinCanvases
 from theodolite.engine.export import load_weights
+from theodolite.kernel.anonymous import anonymous_bytes, watching
 from theodolite.kernel.errors import ResourceError
 from theodolite.kernel.runs import RunFolder
 from theodolite.nested_vit.choice import USUAL_CHUNK, Mode, choose
@@ -38,7 +38,7 @@ class ShownStep:
     cpu_seconds, seconds : float
         Processor time and time.
     base_bytes, peak_bytes : int
-        Most memory the process had held before the image was drawn, and after the step.
+        Memory that no file backs: before the image was drawn, and the most until the step was done.
     loss : float
         Of the target, in nats.
     gradient_norm : float
@@ -75,15 +75,6 @@ def show_step(run: RunFolder) -> ShownStep:
     return ShownStep(**json.loads(done.stdout))
 
 
-def peak_bytes() -> int:
-    """Most memory this process has held, in bytes."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # on Linux what getrusage says begins with the memory of the process that started this one
-        return 1024 * int(status.read_text(encoding="ascii").split("VmHWM:")[1].split()[0])
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
-
-
 def step(run: RunFolder) -> ShownStep:
     """Do one training step of the trained network at ``show_size``; the run is not changed."""
     config, training = run.settings(NestedViTConfig), run.settings(NestedViTTraining)
@@ -91,15 +82,16 @@ def step(run: RunFolder) -> ShownStep:
     load_weights(run, {"lessons": lessons})
     optimizer = torch.optim.AdamW(lessons.parameters(), training.learning_rate)
     _train_on(lessons, optimizer, config, config.patch * config.window * 4, training.seed)  # loads what loads lazily
-    base, began, began_cpu = peak_bytes(), time.monotonic(), time.process_time()
-    loss = _train_on(lessons, optimizer, config, config.show_size, training.seed)
+    base, began, began_cpu = anonymous_bytes(), time.monotonic(), time.process_time()
+    with watching() as most:
+        loss = _train_on(lessons, optimizer, config, config.show_size, training.seed)
     gradients = [parameter.grad for parameter in lessons.parameters() if parameter.grad is not None]
     return ShownStep(
         side=config.show_size,
         cpu_seconds=time.process_time() - began_cpu,
         seconds=time.monotonic() - began,
         base_bytes=base,
-        peak_bytes=peak_bytes(),
+        peak_bytes=most.bytes,
         loss=loss,
         gradient_norm=float(torch.cat([gradient.flatten() for gradient in gradients]).norm()),
     )
