@@ -87,3 +87,20 @@ def test_images_changed_since_are_not_audited(tmp_path):
     written(tmp_path / "data" / "dark" / "0.png", np.zeros((20, 41, 3), np.uint8))
     with pytest.raises(DataError, match=r"is not what .* was trained on: files or labels differ"):
         families.audit(run.path)
+
+
+def test_16_bits_grey_with_alpha_and_single_pixels_are_images(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        for name, low in (("dark", 0), ("bright", 2**15)):
+            height, width = ((1, 1), (1, 30), (30, 1), (33, 17), (16, 16), (5, 40))[number]
+            pixels = rng.integers(low, low + 2**14, (height, width), dtype=np.uint16)
+            written(tmp_path / "data" / name / f"{number}.png", pixels)
+        alpha = rng.integers(0, 256, (20, 20 + number, 2), dtype=np.uint8)
+        written(tmp_path / "data" / "alpha" / f"{number}.png", alpha)
+    run = trained(tmp_path / "run", tmp_path / "data", steps=3)
+    assert run.settings(NestedViTConfig).channels == 1
+    audit = families.audit(run.path)
+    assert not audit.failed
+    (grid,) = (exhibit for exhibit in audit.exhibits if exhibit.kind == "grid")
+    assert np.isfinite(np.load(run.exhibits / grid.array)).all()

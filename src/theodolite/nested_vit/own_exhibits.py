@@ -167,10 +167,12 @@ def _labels(
 def _importance(
     run: RunFolder, network: NestedViT, shown: Sequence[LabelledImage], names: tuple[str, ...]
 ) -> tuple[Exhibit, ...]:
-    """Maps of what each label rests on, for images that are small enough."""
-    side = min(cells(network, image.height, image.width) for image in shown)
+    """Maps of what each label rests on, for those images that can be covered in the most cells."""
+    sides = [cells(network, image.height, image.width) for image in shown]
+    side = max(sides)
     if not side:
         return ()
+    shown = [image for image, fits in zip(shown, sides, strict=True) if fits == side]
     maps = []
     for image in shown:
         with opened(image, network.config, False) as example:
@@ -179,7 +181,7 @@ def _importance(
     return (
         Grid(
             title=f"Covering one of {side} × {side} cells takes up to {strongest:.2f} nats from the right label",
-            caption=DEFINITION,
+            caption=f"{DEFINITION} Images that are too small or too large for it are left out.",
             array=run.save_array("importance", np.stack(maps)),
             panel_names=tuple(names[image.label or 0] for image in shown),
             shared_scale=True,
