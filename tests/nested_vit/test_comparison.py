@@ -83,6 +83,17 @@ def test_attention_and_the_whole_are_told_beside_each_other():
     assert {row[0] for row in work.rows} == {256, 4096}
 
 
+def test_an_image_of_any_size_stands_beside_the_large_one():
+    sizes, work, memory, limits = comparison.tables(configured(), 30, 50)
+    for table in (sizes, work, memory):
+        assert [row[0] for row in table.rows][::5][:1] == ["50 × 30"]
+        assert table.rows[-1][0] == 4096
+    assert limits.columns[2:] == ("× at 50 × 30 px", "× at 4096 px")
+    assert comparison.tables(configured(), 5000, 4096)[1].rows[0][0] == 4096
+    found = by_name(configured(), 30, 50)
+    assert sizes.rows[1][2] == found["ViT-8"].tokens == 4 * 7
+
+
 def test_curves_run_over_every_size():
     config = NestedViTConfig()
     work, savings, memory = comparison.charts(config)

@@ -1,5 +1,6 @@
 """The nested network beside plain ViTs and Swin-T on images of one size, and over all sizes. No torch."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ MEGA, GIGA, TERA = 1e6, 1e9, 1e12
 SIDES = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)  # px, of the charts
 AXIS = (100.0, 20000.0)  # px
 NESTED, SWIN = "nested", "Swin-T"
+SQUARE = (LARGE, LARGE)
 
 
 class Network(NamedTuple):
@@ -44,6 +46,10 @@ class Network(NamedTuple):
     fused: int
     materialised: int
     peak: int
+
+
+Found = dict[tuple[int, int], tuple[Network, ...]]
+"""Networks by the height and width of the image."""
 
 
 def nested(config: NestedViTConfig, height: int, width: int | None = None) -> Network:
@@ -120,10 +126,17 @@ def networks(config: NestedViTConfig, height: int, width: int | None = None) -> 
     return (nested(config, height, width), *others, swin_t(config, height, width))
 
 
-def tables(config: NestedViTConfig) -> tuple[Table, ...]:
-    """Sizes, work, memory, and what ours does not do better."""
-    both = {side: networks(config, side) for side in sorted({config.size, LARGE})}
+def tables(config: NestedViTConfig, height: int | None = None, width: int | None = None) -> tuple[Table, ...]:
+    """Sizes, work, memory, and what ours does not do better: at the settings' size, or another, and at 4096 px."""
+    sizes = {(height or config.size, width or height or config.size), SQUARE}
+    both = {size: networks(config, *size) for size in sorted(sizes, key=math.prod)}
     return _sizes(config, both), _work(both), _memory(config, both), _limits(config, both)
+
+
+def said(size: tuple[int, int]) -> int | str:
+    """Side of a square, or width × height."""
+    height, width = size
+    return height if height == width else f"{width} × {height}"
 
 
 def charts(config: NestedViTConfig) -> tuple[Chart, ...]:
@@ -132,50 +145,53 @@ def charts(config: NestedViTConfig) -> tuple[Chart, ...]:
     return _work_chart(over), _savings_chart(over), _memory_chart(config, over)
 
 
-def _sizes(config: NestedViTConfig, both: dict[int, tuple[Network, ...]]) -> Table:
+def _sizes(config: NestedViTConfig, both: Found) -> Table:
     rows = [
-        (side, each.name, each.tokens, each.parameters, each.entries) for side, found in both.items() for each in found
+        (said(size), each.name, each.tokens, each.parameters, each.entries)
+        for size, found in both.items()
+        for each in found
     ]
-    ours, vit8 = both[LARGE][:2]
+    ours, vit8 = both[SQUARE][:2]
     return Table(
         title=f"At {LARGE} px ViT-8 has {vit8.entries / ours.entries:,.0f} times the attention weights",
         caption="Attention weights: over all layers and heads of one forward pass. Swin-T begins with patches of 4 px "
-        f"and has a width of its own, 96 to 768; the plain ViTs have ours, {config.width}.",
-        columns=("side, px", "network", "tokens", "parameters", "attention weights"),
+        f"and has a width of its own, 96 to 768; the plain ViTs have ours, {config.width}, "
+        f"and {config.stages * config.local_blocks} layers.",
+        columns=("image, px", "network", "tokens", "parameters", "attention weights"),
         rows=tuple(rows),
     )
 
 
-def _work(both: dict[int, tuple[Network, ...]]) -> Table:
+def _work(both: Found) -> Table:
     rows = []
-    for side, found in both.items():
+    for size, found in both.items():
         ours = found[0]
         for each in found:
             work = [round(flops / GIGA, 3) for flops in (each.attention, each.forward, each.training)]
             times = [round(each.attention / ours.attention, 3), round(each.forward / ours.forward, 3)]
-            rows.append((side, each.name, *work, *times))
-    ours, vit8 = both[LARGE][:2]
+            rows.append((said(size), each.name, *work, *times))
+    ours, vit8 = both[SQUARE][:2]
     return Table(
         title=f"At {LARGE} px ViT-8 costs {vit8.attention / ours.attention:,.0f} times as much in attention, "
         f"{vit8.forward / ours.forward:,.1f} times in the whole",
         caption="GFLOPs: of the products within attention alone, of one forward pass, with the backward pass; the last "
         "columns are the first two in units of the nested network's. Fused attention does the same operations.",
-        columns=("side, px", "network", "attention", "forward", "with backward", "× in attention", "× in the whole"),
+        columns=("image, px", "network", "attention", "forward", "with backward", "× in attention", "× in the whole"),
         rows=tuple(rows),
     )
 
 
-def _memory(config: NestedViTConfig, both: dict[int, tuple[Network, ...]]) -> Table:
+def _memory(config: NestedViTConfig, both: Found) -> Table:
     chunk = config.chunk or USUAL_CHUNK
     rows: list[tuple[Cell, ...]] = []
-    for side, found in both.items():
-        costs = Costs(config, side)
+    for size, found in both.items():
+        costs = Costs(config, *size)
         for each in found:
             held = (each.materialised, each.fused, each.peak, costs.read("ordinary"))
-            rows.append((side, each.name, *(round(size / MEGA, 1) for size in held)))
+            rows.append((said(size), each.name, *(round(bytes_ / MEGA, 1) for bytes_ in held)))
         for mode in ("recomputed", "stored"):
-            told = [round(size / MEGA, 1) for size in (costs.kept(mode, chunk), costs.peak(mode, chunk))]
-            rows.append((side, f"nested, {mode}", None, *told, round(costs.read(mode) / MEGA, 1)))
+            told = [round(bytes_ / MEGA, 1) for bytes_ in (costs.kept(mode, chunk), costs.peak(mode, chunk))]
+            rows.append((said(size), f"nested, {mode}", None, *told, round(costs.read(mode) / MEGA, 1)))
     large = Costs(config, LARGE)
     return Table(
         title=f"In chunks, a training step at {LARGE} px keeps {large.kept('recomputed', chunk) / MEGA:,.0f} MB "
@@ -183,12 +199,12 @@ def _memory(config: NestedViTConfig, both: dict[int, tuple[Network, ...]]) -> Ta
         caption="MB kept for the backward pass of one image in float32, where attention weights are materialised and "
         f"where attention is fused; peak: all tensors of a step with AdamW, fused; read: pixels, a byte each. "
         f"Chunks: {chunk} windows. Swin-T's shifts, padding and biases of position come on top.",
-        columns=("side, px", "network", "materialised", "fused", "peak", "read"),
+        columns=("image, px", "network", "materialised", "fused", "peak", "read"),
         rows=tuple(rows),
     )
 
 
-def _limits(config: NestedViTConfig, both: dict[int, tuple[Network, ...]]) -> Table:
+def _limits(config: NestedViTConfig, both: Found) -> Table:
     """What another network takes less of, at some size, and what chunks cost."""
     told: dict[str, Callable[[Network], int]] = {
         "work, forward": lambda each: each.forward,
@@ -197,15 +213,15 @@ def _limits(config: NestedViTConfig, both: dict[int, tuple[Network, ...]]) -> Ta
         "parameters": lambda each: each.parameters,
     }
     rows: list[tuple[Cell, ...]] = []
-    for place in range(1, len(both[LARGE])):
+    for place in range(1, len(both[SQUARE])):
         for what, of in told.items():
             times = [of(found[0]) / of(found[place]) for found in both.values()]
             if max(times) > 1:
-                rows.append((both[LARGE][place].name, what, *(round(each, 2) if each > 1 else None for each in times)))
-    sides = [Costs(config, side) for side in both]
+                rows.append((both[SQUARE][place].name, what, *(round(each, 2) if each > 1 else None for each in times)))
+    sizes = [Costs(config, *size) for size in both]
     for mode in MODES[1:]:
-        work = [round(costs.flops(mode) / costs.ordinary, 2) for costs in sides]
-        read = [round(costs.read(mode) / costs.read("ordinary"), 2) for costs in sides]
+        work = [round(costs.flops(mode) / costs.ordinary, 2) for costs in sizes]
+        read = [round(costs.read(mode) / costs.read("ordinary"), 2) for costs in sizes]
         rows += [("nested itself", f"work, chunks {mode}", *work), ("nested itself", f"pixels read, {mode}", *read)]
     ahead = [str(row[0]) for row in rows if row[1] == "work, forward" and row[-1]]
     return Table(
@@ -213,7 +229,7 @@ def _limits(config: NestedViTConfig, both: dict[int, tuple[Network, ...]]) -> Ta
         f"take{'s' * (len(ahead) < 2)} less work",
         caption="How many times as much the nested network takes, where it is more. Large patches are cheap, and look "
         "at nothing within them; linear layers cost ours what they cost others; small images need no windows.",
-        columns=("against", "of what", *(f"× at {side} px" for side in both)),
+        columns=("against", "of what", *(f"× at {said(size)} px" for size in both)),
         rows=tuple(rows),
     )
 

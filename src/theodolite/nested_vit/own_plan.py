@@ -3,6 +3,7 @@
 from theodolite.data.image_sets import LabelledImage
 from theodolite.kernel.exhibits import Table
 from theodolite.kernel.records import Plan, Prediction
+from theodolite.nested_vit import comparison
 from theodolite.nested_vit.choice import MODES, USUAL_CHUNK, choose
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.costs import Costs, parameters
@@ -57,7 +58,13 @@ def plan(config: NestedViTConfig) -> Plan:
             _gradients(),
             *_constant(settled, images, masks),
         ),
-        exhibits=(diagram(settled, largest.height, largest.width), _images_table(settled, images), _sizes(images)),
+        exhibits=(
+            diagram(settled, largest.height, largest.width),
+            _images_table(settled, images),
+            _sizes(images),
+            *comparison.tables(settled, largest.height, largest.width),
+            *comparison.charts(settled),
+        ),
     )
 
 
