@@ -167,9 +167,9 @@ def _work(both: Found) -> Table:
     for size, found in both.items():
         ours = found[0]
         for each in found:
-            work = [round(flops / GIGA, 3) for flops in (each.attention, each.forward, each.training)]
-            times = [round(each.attention / ours.attention, 3), round(each.forward / ours.forward, 3)]
-            rows.append((said(size), each.name, *work, *times))
+            work = [flops / GIGA for flops in (each.attention, each.forward, each.training)]
+            times = [each.attention / ours.attention, each.forward / ours.forward]
+            rows.append((said(size), each.name, *(float(f"{value:.4g}") for value in (*work, *times))))
     ours, vit8 = both[SQUARE][:2]
     return Table(
         title=f"At {LARGE} px ViT-8 costs {vit8.attention / ours.attention:,.0f} times as much in attention, "
