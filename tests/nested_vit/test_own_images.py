@@ -23,6 +23,15 @@ def test_folders_decide_target_classes_and_channels(tmp_path):
     assert settle(colour, find(colour), None) == colour  # once settled it stays
 
 
+def test_a_csv_decides_as_folders_do(tmp_path):
+    folders(tmp_path)
+    lines = [f"{path.relative_to(tmp_path)},{path.parent.name}" for path in sorted(tmp_path.rglob("*.png"))]
+    (tmp_path / "set.csv").write_text("\n".join(["path,label", *lines]))
+    by_csv, by_folders = settled(tmp_path / "set.csv"), settled(tmp_path)
+    assert by_csv == by_folders.model_copy(update={"data": by_csv.data})
+    assert find(by_csv).division.sha256 == find(by_folders).division.sha256
+
+
 def test_masks_decide_how_many_classes(tmp_path):
     config = settled(pairs(tmp_path))
     assert (config.target, config.classes) == ("dense", 3)
