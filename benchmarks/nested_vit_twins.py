@@ -26,6 +26,7 @@ Key = tuple[int, int, str]  # size, seconds, control
 
 CONTROLS = ("nested", "local", "pooled", "vit-64", "vit-128", "vit-8")
 GOAL = 0.85
+PLACE_SCALE = 4.0  # region tokens leave trained local blocks with a spread of 2 to 3, sinusoids have 0.7
 WINDOWS = 128  # a step
 POINTS = 10  # of each curve
 FEW, MANY = 32, 192  # held-out canvases of a point, and of the result
@@ -44,7 +45,7 @@ def child(control: str, size: int, seed: int, seconds: float, out: Path) -> None
     from theodolite.nested_vit.train import LARGEST_GRADIENT, PEAK, lesson_at, optimizers, rate
 
     shares = {"digits_share": 0.45, "twins_share": 0.0 if control == "local" else 0.2}
-    config = NestedViTConfig(data="row-twins", size=size, **shares)  # type: ignore[arg-type]
+    config = NestedViTConfig(data="row-twins", size=size, place_scale=PLACE_SCALE, **shares)  # type: ignore[arg-type]
     highest = NestedViTTraining().learning_rate
     torch.manual_seed(seed)
     lessons = taught(control, config)  # type: ignore[arg-type]

@@ -122,7 +122,7 @@ def test_ink_tells_no_row_twin():
     assert mannwhitneyu(ink[has], ink[~has]).pvalue > FOUR_STANDARD_ERRORS
 
 
-def test_every_cell_has_a_fragment_and_only_digits_are_marked():
+def test_every_cell_has_fragments_and_only_digits_are_marked():
     canvases = TwinCanvases(512, 0, "train", "row-twins").canvases(range(3))
     for ink, classes in zip(canvases.ink, canvases.classes, strict=True):
         windows = ink.reshape(8, 64, 8, 64).swapaxes(1, 2).reshape(64, -1)

@@ -231,6 +231,18 @@ def test_positions_of_a_grid_differ_and_do_not_depend_on_its_size():
     assert torch.equal(small.reshape(3, 4, 16), large.reshape(3, 9, 16)[:, :4])
 
 
+def test_windows_are_told_their_place_once_and_as_loudly_as_the_settings_say():
+    """Without global layers what enters them comes out, and the first stage adds places."""
+    config = configured(place_scale=4.0)
+    network = built(config)
+    network.global_blocks = torch.nn.ModuleList(torch.nn.ModuleList() for _ in range(2))
+    regions = torch.randn(2 * 12, 1, 16, dtype=torch.float64)
+    places = 4 * grid_positions(3, 4, regions)
+    told = network.among(0, regions, (2, 3, 4))
+    assert_identity(told.detach(), (regions + torch.cat((places, places))[:, None]).detach())
+    assert_identity(network.among(1, regions, (2, 3, 4)).detach(), regions)
+
+
 @pytest.mark.parametrize("shape", [(3, 64, 64), (1, 3, 64), (2, 1, 3, 64, 64)])
 def test_a_wrong_shape_is_refused(network, shape):
     forward = jaxtyped(typechecker=beartype)(NestedViT.forward)

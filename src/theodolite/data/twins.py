@@ -4,7 +4,8 @@
 heights and widths of their own.
 
 *Row twins*: in every row of cells some classes occur twice and twice as many once; a twin is one in the same row, the
-same class in another row is none. Every cell holds a fragment of some digit besides.
+same class in another row is none. Digits are half as high and wide, anywhere in their cells, so that a patch as large
+as a cell must know them at every place; every cell holds three fragments of digits besides.
 
 In both, whatever a digit looks like and wherever it lies, it is to be marked with probability one half; only the rest
 of the canvas tells. The scans used for training and for holding out are disjoint.
@@ -26,10 +27,10 @@ CLASSES = 6  # the digits 0 to 5
 DOUBLED = 2  # classes that occur twice
 DIGITS = CLASSES + DOUBLED
 TWIN_SHARE = 2 * DOUBLED / DIGITS  # of the digits; of row twins it is the same
-SMALLEST, LARGEST = 5, 7  # height and width of a digit, each drawn at random, in eighths of a cell
 GRAINS = 8  # the target is constant on 8 × 8 squares a cell
 SMALLEST_SIDE = CELLS * GRAINS
 INKED = 0.25  # of the digit's darkest pixel: a square that reaches it belongs to the digit
+FRAGMENTS = 3  # in each cell of row twins
 FRAGMENT = SIDE // 2  # rows and columns of a scan in a fragment
 INK = 12.0  # of every digit, in pixels of a scan: the thinnest scan's sum is 12.3 times its maximum
 HELD_OUT_SHARE = 0.2
@@ -37,6 +38,8 @@ _TAGS = {"train": 0x7417, "held out": 0x7418}
 
 Part = Literal["train", "held out"]
 Kind = Literal["twins", "row-twins"]
+# height and width of a digit, each drawn at random between two bounds, in eighths of a cell
+SIZES: dict[Kind, tuple[int, int]] = {"twins": (5, 7), "row-twins": (3, 4)}
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ class TwinCanvases:
         self.kind = kind
         self.cells = max(CELLS, side // CELL) if kind == "row-twins" else CELLS
         self._cell = side // self.cells
-        self._sizes = range(SMALLEST * self._cell // 8, LARGEST * self._cell // 8 + 1)
+        smallest, largest = SIZES[kind]
+        self._sizes = range(smallest * self._cell // 8, largest * self._cell // 8 + 1)
         self._enlarged = {size: _enlargement(size) for size in self._sizes}
         images, labels = digits()
         training, held_out = split(len(images), HELD_OUT_SHARE, seed)
@@ -115,7 +119,7 @@ class TwinCanvases:
                 doubled[digit] = True
                 twins[place] = classes[place] >= 0
         if self.kind == "row-twins":
-            for cell in range(self.cells**2):
+            for cell in FRAGMENTS * list(range(self.cells**2)):
                 self._clutter(rng, ink[self._place(cell)])
         return ink, twins, classes, doubled
 

@@ -51,6 +51,9 @@ class NestedViTConfig(Settings):
     stages: int = Field(2, ge=1, le=12, description="how often local and global blocks alternate")
     local_blocks: int = Field(2, ge=1, le=12, description="layers within windows, a stage")
     global_blocks: int = Field(2, ge=1, le=12, description="layers over region tokens, a stage")
+    place_scale: float = Field(
+        1.0, ge=0, le=100, description="size of the sinusoids that tell region tokens where their window lies"
+    )
     channels: int = Field(3, ge=1, le=1024, description="numbers a pixel; of your own images as they have")
     target: Literal["dense", "label"] = Field(
         "dense", description="what is told: every pixel, or the image; of your own images as masks or labels say"

@@ -329,7 +329,9 @@ class NestedViT(nn.Module):
         """Global blocks of a stage: all region tokens of an image with each other."""
         batch, rows, columns = grid
         if stage == 0:  # absolute positions enter here, so that equal windows stay equal until then
-            regions = regions + grid_positions(rows, columns, regions).repeat(batch, 1)[:, None]
+            regions = (
+                regions + self.config.place_scale * grid_positions(rows, columns, regions).repeat(batch, 1)[:, None]
+            )
         tokens = rearrange(regions, "(batch place) region width -> batch (place region) width", batch=batch)
         tokens = through(self.global_blocks[stage], tokens, None, dropout and dropout.at(f"global {stage}"))
         return rearrange(tokens, "batch (place region) width -> (batch place) region width", place=rows * columns)
