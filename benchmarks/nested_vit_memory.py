@@ -15,10 +15,7 @@ import json
 import platform
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ import torch
 
 from theodolite.data.large_images import open_image
 from theodolite.data.twins import TwinCanvases
+from theodolite.kernel.anonymous import anonymous_bytes, watching
 from theodolite.nested_vit.choice import MODES, USUAL_CHUNK
 from theodolite.nested_vit.config import NestedViTConfig
 from theodolite.nested_vit.costs import Costs
@@ -52,30 +50,6 @@ WAYS: list[Step] = [
     if mode != "ordinary" or side <= LARGEST_ORDINARY
 ]
 WARM = 256  # px
-
-
-def anonymous() -> int:
-    """Bytes of this process that no file backs."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return 1024 * int(status.split("RssAnon:")[1].split()[0])
-
-
-@contextmanager
-def watched() -> Iterator[list[int]]:
-    """Give a list whose one number is the most anonymous memory of the block."""
-    most, ended = [anonymous()], threading.Event()
-
-    def look() -> None:
-        while not ended.wait(0.005):
-            most[0] = max(most[0], anonymous())
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        yield most
-    finally:
-        ended.set()
-        watcher.join()
 
 
 def drawn(folder: Path, side: int) -> tuple[Path, Path]:
@@ -115,10 +89,10 @@ def child(folder: Path, step: Step) -> None:
     network = NestedViT(NestedViTConfig(**step["fields"]))
     optimizer = torch.optim.AdamW(network.parameters())
     train(network, optimizer, step | {"side": WARM}, folder)
-    base, began, began_cpu = anonymous(), time.monotonic(), time.process_time()
-    with watched() as most:
+    base, began, began_cpu = anonymous_bytes(), time.monotonic(), time.process_time()
+    with watching() as most:
         train(network, optimizer, step, folder)
-    found = {"bytes": most[0] - base, "cpu": time.process_time() - began_cpu, "wall": time.monotonic() - began}
+    found = {"bytes": most.bytes - base, "cpu": time.process_time() - began_cpu, "wall": time.monotonic() - began}
     print(json.dumps(found))
 
 
