@@ -41,8 +41,9 @@ def child(control: str, size: int, seed: int, seconds: float, out: Path) -> None
     from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
     from theodolite.nested_vit.controls import taught
     from theodolite.nested_vit.evaluation import evaluate
+    from theodolite.nested_vit.optimiser import LARGEST_GRADIENT, rate
     from theodolite.nested_vit.samples import batch, source_of
-    from theodolite.nested_vit.train import LARGEST_GRADIENT, PEAK, lesson_at, optimizers, rate
+    from theodolite.nested_vit.train import PEAK, lesson_at, optimizers
 
     shares = {"digits_share": 0.45, "twins_share": 0.0 if control == "local" else 0.2}
     config = NestedViTConfig(data="row-twins", size=size, place_scale=PLACE_SCALE, **shares)  # type: ignore[arg-type]
