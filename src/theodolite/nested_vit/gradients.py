@@ -97,6 +97,14 @@ class Known(torch.autograd.Function):
         return None, None, *(None if known is None else cotangent * known for known in ctx.gradients)
 
 
+def add_to(sums: list[Tensor | None], found: Sequence[Tensor | None]) -> None:
+    """Add gradients to sums of them; None stands for zero on either side."""
+    for number, new in enumerate(found):
+        if new is not None:
+            old = sums[number]
+            sums[number] = torch.clone(new) if old is None else old.add_(new)
+
+
 class _ByChunks:
     """One forward and backward pass.
 
@@ -198,10 +206,7 @@ class _ByChunks:
         for cotangent, new in zip(known, found[: len(inputs)], strict=True):
             if new is not None:
                 cotangent += new
-        for number, new in enumerate(found[len(inputs) :]):
-            if new is not None:
-                old = self.gradients[number]
-                self.gradients[number] = torch.clone(new) if old is None else old.add_(new)
+        add_to(self.gradients, found[len(inputs) :])
 
 
 class _Recomputed(_ByChunks):

@@ -18,7 +18,7 @@ from theodolite.nested_vit.choice import choose
 from theodolite.nested_vit.config import NestedViTConfig, NestedViTTraining
 from theodolite.nested_vit.dropout import Draws
 from theodolite.nested_vit.examples import Example, opened, whole_of
-from theodolite.nested_vit.gradients import Known, losses
+from theodolite.nested_vit.gradients import Known, add_to, losses
 from theodolite.nested_vit.lessons import Lessons
 from theodolite.nested_vit.model import NestedViT
 from theodolite.nested_vit.objectives import Objective
@@ -56,10 +56,7 @@ class Learner(nn.Module):
                 loss = self.loss(example, draws._replace(images=draws.images[place : place + 1])) / len(images)
                 found = torch.autograd.grad(loss, parameters, allow_unused=True)
             total += loss.detach()
-            for number, new in enumerate(found):
-                if new is not None:
-                    old = known[number]
-                    known[number] = new.clone() if old is None else old.add_(new)
+            add_to(known, found)
         applied: Any = Known.apply
         return torch.as_tensor(applied(total, known, *parameters))
 
